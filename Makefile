@@ -1,0 +1,44 @@
+# Each target makes .venv and installs what it needs into it, once. `make help` lists the targets.
+#
+#   make compare ARGS="--norms bn,an --epochs 3"    hands options on to the command
+#   make test PYTHON=python3.12                     chooses the Python that .venv is made from
+
+PYTHON ?= python3
+ARGS ?=
+PIP := .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-compile
+
+.DEFAULT_GOAL := help
+.PHONY: help compare test lint
+.NOTPARALLEL:
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s  %s\n", $$1, $$2 }' Makefile
+
+compare: .venv/run.stamp ## check all gradients, train with every normalizer, write runs/compare/report.html
+	@.venv/bin/an-ref compare $(ARGS)
+
+# Each worker keeps BLAS to one thread: the workers already fill the cores.
+test: .venv/test.stamp ## run the tests
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -n auto $(ARGS)
+
+lint: .venv/test.stamp ## run ruff (rules and format) and mypy
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m mypy
+
+# pip is the last thing that venv puts there, so a half-made .venv is finished at the next run.
+.venv/bin/pip:
+	@command -v "$(PYTHON)" >/dev/null || { echo "an_ref needs Python 3.11 or later: '$(PYTHON)' was not found; try: make PYTHON=python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "an_ref needs Python 3.11 or later: '$(PYTHON)' is $$("$(PYTHON)" --version 2>&1); try: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "making .venv and filling it (about a minute, once)"
+	@"$(PYTHON)" -m venv .venv
+
+.venv/run.stamp: pyproject.toml | .venv/bin/pip
+	@echo "installing an_ref and what it needs into .venv"
+	@$(PIP) -e .
+	@touch $@
+
+.venv/test.stamp: pyproject.toml | .venv/bin/pip
+	@echo "installing an_ref and its test tools into .venv"
+	@$(PIP) -e '.[test]'
+	@touch .venv/run.stamp $@

@@ -1,0 +1,6 @@
+"""Gradient checking: is op_backward the derivative of op?"""
+
+from .check import check_gradients, check_layer
+from .report import Finding, Report
+
+__all__ = ["Finding", "Report", "check_gradients", "check_layer"]

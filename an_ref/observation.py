@@ -1,0 +1,89 @@
+"""What the attention of a trained net does: AN's weights and SE's gates by class, SN's mixture by layer.
+
+The test images go through the net in eval mode, and each layer's cache then holds the weights that it gave to each
+image. Averaged over the images of a class, they say whether a layer treats classes differently.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import nn
+
+
+def observe_attention(model: nn.Layer, x: NDArray, labels: NDArray, classes: int) -> dict[str, Any]:
+    """Return the attention of `model` on the images x (n, 3, H, W), ready for JSON, each part by layer name:
+
+        lambda     AN: by_class (classes, K) mean weight; share
+        gates      SE: by_class (classes, C) mean gate; share
+        mixture    SN, and AN on SN: parts (their names); mean and variance, softmax of the two sets of logits
+
+    `share` is the part of the weights' variance between images that goes with the class: the sum over the weights of
+    the squared distances between class means and the mean, over the sum of those between images and the mean. Without
+    any tie between weights and classes it would be about (classes - 1) / (n - 1). `where` says in words where in the
+    net the layer is.
+    """
+    where = describe_places([(name, isinstance(layer, nn.Conv2d)) for name, layer in model.named_layers()])
+    seen: dict[str, dict[str, list[NDArray]]] = {"lambda": {}, "gates": {}}
+    for start in range(0, len(x), 256):
+        model.forward(x[start : start + 256], train=False)
+        for name, layer in model.named_layers():
+            if isinstance(layer, nn.AttentiveNorm):
+                seen["lambda"].setdefault(name, []).append(layer.cache.lambda_)  # (N, K)
+            elif isinstance(layer, nn.SqueezeExcite):
+                seen["gates"].setdefault(name, []).append(layer.cache.s)  # (N, C)
+    attention: dict[str, Any] = {
+        kind: {
+            name: {"where": where[name], **_by_class(np.concatenate(parts), labels, classes)}
+            for name, parts in layers.items()
+        }
+        for kind, layers in seen.items()
+    }
+    attention["mixture"] = {
+        name: {"where": where[name], **_mixture(layer.params["mean_logits"], layer.params["var_logits"])}
+        for name, layer in model.named_layers()
+        if "mean_logits" in layer.params
+    }
+    return attention
+
+
+def describe_places(layers: list[tuple[str, bool]]) -> dict[str, str]:
+    """Return name -> words for the layers of a residual net, for example "3.branch.4" -> "block 1, after conv 2".
+
+    Each entry of `layers` is a dotted name and whether that layer is a convolution, in the net's order.
+    """
+    blocks = list(dict.fromkeys(name.split(".")[0] for name, _ in layers if "." in name))
+    convolutions: Counter[str] = Counter()  # met so far, by branch
+    words = {}
+    for name, is_convolution in layers:
+        block, *rest = name.split(".")
+        branch = ".".join([block, *rest[:1]])
+        convolutions[branch] += is_convolution
+        if not rest:
+            words[name] = "first layers"
+        elif rest[0] == "shortcut":
+            words[name] = f"block {blocks.index(block) + 1}, shortcut"
+        else:
+            words[name] = f"block {blocks.index(block) + 1}, after conv {convolutions[branch]}"
+    return words
+
+
+def _by_class(weights: NDArray, labels: NDArray, classes: int) -> dict[str, Any]:
+    """Return the class means (classes, K) of `weights` (n, K); a class without images has the overall mean."""
+    w = weights.astype(np.float64)
+    overall = w.mean(axis=0)  # (K,)
+    means = np.stack([w[labels == c].mean(axis=0) if (labels == c).any() else overall for c in range(classes)])
+    counts = np.bincount(labels, minlength=classes)
+    between = float((counts[:, None] * (means - overall) ** 2).sum())
+    total = float(((w - overall) ** 2).sum())
+    return {"by_class": means.round(4).tolist(), "share": round(between / total, 4) if total > 0 else 0.0}
+
+
+def _mixture(mean_logits: NDArray, var_logits: NDArray) -> dict[str, Any]:
+    shares = {"mean": np.exp(mean_logits), "variance": np.exp(var_logits)}
+    parts = ["in", "ln", "bn"][: len(mean_logits)]
+    return {"parts": parts, **{kind: (w / w.sum()).round(4).tolist() for kind, w in shares.items()}}

@@ -1,0 +1,126 @@
+"""Do independent jobs in processes of their own, one a core, and hear of each as it goes on.
+
+Each process has a pipe of its own, so one that ends badly harms no other. BLAS keeps to one thread in each: the
+processes already fill the cores. Nothing here knows what the jobs are.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Literal, NamedTuple
+
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+Work = Callable[[Any, Callable[[Any], None]], Any]
+
+
+class Event(NamedTuple):
+    """Something that happened to `job`; value: what was reported, the result, or why it failed."""
+
+    job: Any
+    kind: Literal["started", "progress", "done", "failed"]
+    value: Any = None
+
+
+def run_parallel(work: Work, jobs: Sequence[Any], *, workers: int) -> Generator[Event]:
+    """Yield what happens while `work(job, report)` is done for every job, at most `workers` at a time, in order.
+
+    `report(value)` inside `work` becomes a "progress" event. An exception, or the sudden end of a process, becomes a
+    "failed" event with its reason in one line, and the other jobs go on. `work`, jobs and values must be picklable.
+    When the generator is closed, or an exception such as KeyboardInterrupt passes through it, the processes are ended.
+    """
+    waiting = deque(jobs)
+    active: dict[Any, tuple[Any, BaseProcess]] = {}  # by the receiving end of its pipe
+    try:
+        while waiting or active:
+            while waiting and len(active) < workers:
+                job = waiting.popleft()
+                connection, process = _start(work, job)
+                active[connection] = job, process
+                yield Event(job, "started")
+            ready: list[Any] = wait(list(active), timeout=0.2)  # Windows hears Ctrl-C only in between
+            for connection in ready:
+                job, process = active[connection]
+                event = _receive(connection, job, process)
+                if event.kind != "progress":
+                    del active[connection]
+                    connection.close()
+                yield event
+    finally:
+        for _, process in active.values():
+            process.terminate()
+        for connection, (_, process) in active.items():
+            process.join()
+            connection.close()
+
+
+def _start(work: Work, job: Any) -> tuple[Any, BaseProcess]:
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(work, job, sender), daemon=True)
+    with _one_blas_thread(), _interrupts_ignored():
+        process.start()
+    sender.close()  # the child's end is now the only one: if the child ends, the pipe does too
+    return receiver, process
+
+
+def _receive(connection: Any, job: Any, process: BaseProcess) -> Event:
+    try:
+        kind, value = connection.recv()
+    except (EOFError, OSError):
+        process.join()
+        kind, value = "failed", f"its process ended with exit code {process.exitcode}, perhaps for want of memory"
+    if kind != "progress":
+        process.join()
+    return Event(job, kind, value)
+
+
+def _child(work: Work, job: Any, connection: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
+    try:
+        message = "done", work(job, lambda value: connection.send(("progress", value)))
+    except BrokenPipeError:  # the parent is gone
+        return
+    except Exception as error:
+        name = "" if isinstance(error, RuntimeError) else f"{type(error).__name__}: "
+        message = "failed", f"{name}{error}"
+    try:
+        connection.send(message)
+    except BrokenPipeError:
+        return
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Start processes with BLAS held to one thread, and leave this process's environment as it was."""
+    before = {name: os.environ.get(name) for name in BLAS_THREADS}
+    os.environ.update(dict.fromkeys(BLAS_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Start processes that ignore Ctrl-C from the start: an ignored signal is inherited, a handler is not."""
+    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,120 @@
+"""The gradient checker: right gradients pass, wrong ones do not, and it says where."""
+
+import numpy as np
+import pytest
+
+import an_ref
+from an_ref import check_gradients, check_layer, nn
+from an_ref.gradcheck.suite import check_all
+
+
+def _arrays(seed=0, shape=(3, 4, 2, 3)):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal(shape), rng.standard_normal(shape[1]), rng.standard_normal(shape[1])
+
+
+def test_every_op_of_the_package_is_below_1e_12():
+    reports = dict(check_all())
+    assert len(reports) == 28
+    for name, report in reports.items():
+        assert report.ok, report
+        assert report.max_error < 1e-12, (name, report)
+        assert report.blind == (), (name, report)
+
+
+def test_the_suite_covers_every_public_op():
+    checked = {report.op for _, report in check_all()}
+    assert checked == {name.removesuffix("_backward") for name in an_ref.__all__ if name.endswith("_backward")}
+
+
+def _without_third_term(dy, cache):
+    dx, dgamma, dbeta = an_ref.batch_norm_backward(dy, cache)
+    xhat = (cache.x - cache.mu[..., None, None]) * cache.rstd[..., None, None]
+    missing = cache.a[..., None, None] * xhat * (dy * xhat).mean((0, 2, 3), keepdims=True)
+    return dx + missing, dgamma, dbeta
+
+
+def test_a_missing_term_is_found_in_the_right_argument():
+    report = check_gradients(an_ref.batch_norm, _without_third_term, _arrays())
+    assert not report.ok
+    assert [finding.name for finding in report.findings] == ["x"]
+    finding = report.findings[0]
+    assert finding.index == 0
+    assert finding.analytic[finding.where] != pytest.approx(finding.numeric[finding.where])
+    assert "dx is wrong here" in str(report)
+    assert report.errors["gamma"] < 1e-14
+
+
+def test_a_missing_term_is_found_along_directions_on_large_input():
+    report = check_gradients(an_ref.batch_norm, _without_third_term, _arrays(shape=(8, 16, 8, 8)))
+    assert [finding.name for finding in report.findings] == ["x"]
+    assert (
+        check_gradients(an_ref.batch_norm, an_ref.batch_norm_backward, _arrays(shape=(8, 16, 8, 8))).max_error < 1e-13
+    )
+
+
+def test_blindness_is_measured():
+    arrays = _arrays()
+    ones, (y, _) = np.ones_like(arrays[0]), an_ref.batch_norm(*arrays)
+    bn = an_ref.batch_norm, an_ref.batch_norm_backward
+    assert check_gradients(*bn, arrays, cotangent=ones).blind == ("x", "gamma")
+    assert "x" in check_gradients(*bn, (arrays[0], np.ones(4), np.zeros(4)), cotangent=y).blind
+    assert check_gradients(*bn, arrays).blind == ()
+    ln = an_ref.layer_norm, an_ref.layer_norm_backward
+    assert "x" not in check_gradients(*ln, arrays, cotangent=ones).blind
+
+
+def test_a_seed_that_the_user_used_for_x_does_not_make_the_check_blind():
+    x = np.random.default_rng(0).standard_normal((3, 4, 2, 3))
+    arrays = (x, np.ones(4), np.zeros(4))
+    assert check_gradients(an_ref.batch_norm, an_ref.batch_norm_backward, arrays, rng=0).blind == ()
+
+
+def test_float32_gradients_are_held_to_float32():
+    arrays = tuple(a.astype(np.float32) for a in _arrays())
+    assert check_gradients(an_ref.batch_norm, an_ref.batch_norm_backward, arrays).ok
+    assert not check_gradients(an_ref.batch_norm, _without_third_term, arrays).ok
+
+
+def test_a_gradient_of_a_wrong_shape_or_nan_is_found():
+    def transposed(dy, cache):
+        dx, dgamma, dbeta = an_ref.batch_norm_backward(dy, cache)
+        return dx, dgamma[:, None], np.full_like(dbeta, np.nan)
+
+    report = check_gradients(an_ref.batch_norm, transposed, _arrays())
+    assert [finding.name for finding in report.findings] == ["gamma", "beta"]
+
+
+def test_user_errors_are_clear():
+    op, op_backward = an_ref.batch_norm, an_ref.batch_norm_backward
+    with pytest.raises(ValueError, match=r"did you mean 'complex'"):
+        check_gradients(op, op_backward, _arrays(), method="complexx")
+    with pytest.raises(ValueError, match=r"cotangent must have the shape of y, \(3, 4, 2, 3\), got \(2,\)"):
+        check_gradients(op, op_backward, _arrays(), cotangent=np.ones(2))
+    with pytest.raises(TypeError, match=r"arrays\[1\] must be a NumPy array, got list"):
+        check_gradients(op, op_backward, (_arrays()[0], [1.0], [2.0]))
+
+
+def test_check_layer_restores_parameters_and_state():
+    layer = nn.AttentiveNorm(4, mixtures=3, rng=0)
+    params = {key: value.copy() for key, value in layer.params.items()}
+    state = {key: value.copy() for key, value in layer.state.items()}
+    x = np.random.default_rng(1).standard_normal((3, 4, 2, 3))
+    report = check_layer(layer, x)
+    assert report.ok, report
+    assert list(report.errors) == ["x", *params]
+    for mapping, before in ((layer.params, params), (layer.state, state)):
+        for key, value in before.items():
+            np.testing.assert_array_equal(mapping[key], value)
+
+
+def test_check_layer_finds_a_wrong_layer():
+    class Wrong(nn.BatchNorm):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.grads["gamma"] = 2 * self.grads["gamma"]
+            return dx
+
+    x = np.random.default_rng(2).standard_normal((3, 4, 2, 3))
+    report = check_layer(Wrong(4, dtype=np.float64), x)
+    assert [finding.name for finding in report.findings] == ["gamma"]
