@@ -17,9 +17,8 @@ help: ## print this list
 compare: .venv/run.stamp ## check all gradients, train with every normalizer, write runs/compare/report.html
 	@.venv/bin/an-ref compare $(ARGS)
 
-# Each worker keeps BLAS to one thread: the workers already fill the cores.
 test: .venv/test.stamp ## run the tests
-	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -n auto $(ARGS)
+	@.venv/bin/python -m pytest -n auto $(ARGS)
 
 lint: .venv/test.stamp ## run ruff (rules and format) and mypy
 	.venv/bin/python -m ruff check .

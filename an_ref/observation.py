@@ -80,7 +80,8 @@ def _by_class(weights: NDArray, labels: NDArray, classes: int) -> dict[str, Any]
     counts = np.bincount(labels, minlength=classes)
     between = float((counts[:, None] * (means - overall) ** 2).sum())
     total = float(((w - overall) ** 2).sum())
-    return {"by_class": means.round(4).tolist(), "share": round(between / total, 4) if total > 0 else 0.0}
+    constant = total < 1e-9 * w.size  # no more than the rounding of float32
+    return {"by_class": means.round(4).tolist(), "share": 0.0 if constant else round(between / total, 4)}
 
 
 def _mixture(mean_logits: NDArray, var_logits: NDArray) -> dict[str, Any]:

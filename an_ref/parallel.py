@@ -12,7 +12,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal, NamedTuple
@@ -63,13 +63,20 @@ def run_parallel(work: Work, jobs: Sequence[Any], *, workers: int) -> Generator[
 
 
 def _start(work: Work, job: Any) -> tuple[Any, BaseProcess]:
+    """Start a process and hand it its job.
+
+    The job goes through the pipe, not through the start itself: a start waits for the child to read all of it, also
+    when the child has died; a pipe whose other end is gone breaks at once.
+    """
     context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(work, job, sender), daemon=True)
+    connection, other_end = context.Pipe()
+    process = context.Process(target=_child, args=(other_end,), daemon=True)
     with _one_blas_thread(), _interrupts_ignored():
         process.start()
-    sender.close()  # the child's end is now the only one: if the child ends, the pipe does too
-    return receiver, process
+    other_end.close()  # the child's end is now the only one: if the child ends, the pipe does too
+    with suppress(BrokenPipeError, ConnectionResetError):  # _receive will say how the child ended
+        connection.send((work, job))
+    return connection, process
 
 
 def _receive(connection: Any, job: Any, process: BaseProcess) -> Event:
@@ -83,9 +90,10 @@ def _receive(connection: Any, job: Any, process: BaseProcess) -> Event:
     return Event(job, kind, value)
 
 
-def _child(work: Work, job: Any, connection: Any) -> None:
+def _child(connection: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
     try:
+        work, job = connection.recv()
         message = "done", work(job, lambda value: connection.send(("progress", value)))
     except BrokenPipeError:  # the parent is gone
         return

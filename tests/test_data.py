@@ -30,6 +30,15 @@ def test_every_class_gives_the_same_share_to_the_test():
     assert (train + test).min() > 24
 
 
+def test_rows_are_in_mixed_order():
+    """The first images of each split are of all classes, so a part of the set is a fair part."""
+    for labels in (DATA.train_labels, DATA.test_labels):
+        share = np.bincount(labels, minlength=9) / len(labels)
+        for part in (labels[:150], labels[-150:]):
+            found, expected = np.bincount(part, minlength=9), 150 * share
+            assert (np.abs(found - expected) < 4 * np.sqrt(expected)).all()
+
+
 def test_images_are_on_white_and_not_shifted():
     """Most corners of most emoji are background; none of the sheet's border came along."""
     corners = np.concatenate([DATA.train_images[:, :, i, j] for i in (0, -1) for j in (0, -1)])
@@ -95,6 +104,12 @@ def test_the_same_generator_state_gives_the_same_images():
         (lambda rng: pad_crop_flip([1], rng=rng), ValueError, "got list"),
         (lambda rng: pad_crop_flip(DATA.test_images, rng=rng, padding=-1), ValueError, "padding must be at least 0"),
         (lambda rng: pad_crop_flip(DATA.test_images, rng=rng, padding=1.5), TypeError, "padding must be an integer"),
+        (
+            lambda rng: pad_crop_flip(DATA.test_images, rng=0),
+            TypeError,
+            "rng must be a numpy.random.Generator, got int",
+        ),
+        (lambda rng: batches(4, 2, rng=0), TypeError, "rng must be a numpy.random.Generator, got int"),
         (lambda rng: batches(0, 4, rng=rng), ValueError, "count must be at least 1"),
         (lambda rng: batches(4, 0, rng=rng), ValueError, "batch_size must be at least 1"),
     ],

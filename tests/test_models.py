@@ -219,7 +219,7 @@ def test_small_cnn_learns(norm):
     assert loss < 0.3
 
 
-@pytest.mark.parametrize("net, side", [(nn.small_cnn, 9), (nn.resnet20, 5)])
+@pytest.mark.parametrize(("net", "side"), [(nn.small_cnn, 9), (nn.resnet20, 5)])
 def test_the_smallest_images(net, side):
     x = np.random.default_rng(10).normal(size=(2, 3, side + 1, side)).astype(np.float32)
     for norm in nn.NORMS:

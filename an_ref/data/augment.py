@@ -17,10 +17,11 @@ def batches(count: int, batch_size: int, *, rng: np.random.Generator) -> Iterato
 
     The last batch is shorter if it must be. It never has a single index when it can be avoided: one left over joins the
     batch before it, because batch statistics of one sample say nothing. Raises TypeError or ValueError if a number is
-    not a positive integer.
+    not a positive integer, or rng not a generator.
     """
     count = check_integer("batches", "count", count)
     batch_size = check_integer("batches", "batch_size", batch_size)
+    check_generator("batches", rng)
     order = rng.permutation(count)
     starts = list(range(0, count, batch_size))
     if batch_size > 1 and len(starts) > 1 and count - starts[-1] == 1:
@@ -40,6 +41,7 @@ def pad_crop_flip(
 
     Source: He et al. 2016, arXiv 1512.03385, section 4.2 (pad by 4, crop, flip).
     """
+    check_generator("pad_crop_flip", rng)
     padding = check_integer("pad_crop_flip", "padding", padding, minimum=0)
     if not isinstance(images, np.ndarray) or images.ndim != 4:
         shape = getattr(images, "shape", type(images).__name__)
@@ -54,3 +56,12 @@ def pad_crop_flip(
         mirrored = rng.random(count) < 0.5
         moved[mirrored] = moved[mirrored, :, :, ::-1]
     return moved
+
+
+def check_generator(op: str, rng: Any) -> None:
+    """Raise TypeError unless `rng` is a generator: a seed would give the same numbers at every call."""
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(
+            f"{op}: rng must be a numpy.random.Generator, got {type(rng).__name__}; "
+            f"make one with numpy.random.default_rng(seed)"
+        )

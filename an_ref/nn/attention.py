@@ -23,6 +23,13 @@ from .initialize import Seed, floating, he_normal, normal, running
 from .layer import OpLayer
 from .normalization import TrackingLayer, check_norm
 
+VARIANTS = {
+    "standardize": STATISTICS,
+    "descriptor": DESCRIPTORS,
+    "transform": TRANSFORM_ARRAYS,
+    "activation": ACTIVATIONS,
+}
+
 
 class SqueezeExcite(OpLayer):
     """Squeeze-and-excitation (Hu et al. 2018, arXiv 1709.01507, equations 2 to 4).
@@ -77,8 +84,7 @@ class AttentiveNorm(TrackingLayer):
     """Attentive Normalization (Li, Sun & Wu 2020, arXiv 1908.01259, section 3).
 
     y[n,c,i] = sum_k lambda[n,k] * (gamma[k,c] * xhat[n,c,i] + beta[k,c]): K affine maps of the standardized
-    feature, mixed
-    for each sample by lambda = activation(transform(descriptor(x))).
+    feature, mixed for each sample by lambda = activation(transform(descriptor(x))).
 
         mixtures     K
         standardize  statistics of xhat: batch, group (needs `groups`), layer, instance or switchable
@@ -116,10 +122,14 @@ class AttentiveNorm(TrackingLayer):
     ) -> None:
         channels, kind = check_norm("AttentiveNorm", channels, eps, dtype)
         K = check_integer("AttentiveNorm", "mixtures", mixtures)
-        check_choice("AttentiveNorm", "standardize", standardize, STATISTICS)
-        check_choice("AttentiveNorm", "descriptor", descriptor, DESCRIPTORS)
-        check_choice("AttentiveNorm", "transform", transform, TRANSFORM_ARRAYS)
-        check_choice("AttentiveNorm", "activation", activation, ACTIVATIONS)
+        variant = {
+            "standardize": standardize,
+            "descriptor": descriptor,
+            "transform": transform,
+            "activation": activation,
+        }
+        for option, value in variant.items():
+            check_choice("AttentiveNorm", option, value, VARIANTS[option])
         _check_groups(channels, standardize, groups)
 
         draw = np.random.default_rng(rng)
@@ -134,8 +144,7 @@ class AttentiveNorm(TrackingLayer):
         if standardize in OVER_BATCH:
             state |= running(channels, kind)
             state |= running(K, kind, "attn_") if transform == "linear_norm" else {}
-        names = {"descriptor": descriptor, "transform": transform, "activation": activation}
-        super().__init__(params, state, decay=decay, eps=eps, standardize=standardize, groups=groups, **names)
+        super().__init__(params, state, decay=decay, eps=eps, groups=groups, **variant)
 
     def _track(self, x: Array) -> None:
         super()._track(x)
