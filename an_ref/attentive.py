@@ -3,21 +3,19 @@
 A normalization whose affine map is a mixture of K learned ones, weighted for each sample by attention to the features:
 feature normalization and channel attention in one layer. The default is the published one on batch statistics. The
 variants (five statistics, three descriptors, three transforms, three activations) come by choosing functions; the two
-functions that compute, `_forward` and `_backward`, are the same for all.
+functions that compute, `_forward` and `_backward`, are the same for all. variants.py chooses and checks.
 
 A different paper of 2020, on image generation, is also called "Attentive Normalization" (Wang et al.). Not this one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import attention
-from .norms import check_batch, check_logits
+from .attention import LogitsNormCache
+from .norms import check_batch
 from .recalibrate import (
     mixture,
     mixture_backward,
@@ -26,49 +24,10 @@ from .recalibrate import (
     standardize,
     standardize_backward,
 )
-from .statistics import (
-    Statistics,
-    constant,
-    over_batch,
-    over_group,
-    over_instance,
-    over_layer,
-    pool,
-    single,
-    statistics_backward,
-    switchable,
-)
-from .sweeps import combine, gradient_sums, moments, positions, scale_shift
-from .validation import (
-    Array,
-    cast_all,
-    check_array,
-    check_choice,
-    check_count,
-    check_eps,
-    check_feature_map,
-    check_groups,
-    check_not_empty,
-    check_parameters,
-    check_upstream,
-    dtypes,
-)
-
-STATISTICS = ("batch", "group", "layer", "instance", "switchable")
-OVER_BATCH = (
-    "batch",
-    "switchable",
-)  # the statistics beside which linear_norm normalizes the logits over the batch
-
-
-class Plan(NamedTuple):
-    """The functions of one variant: statistics, pairs of forward and backward, and how many arrays transform takes."""
-
-    statistics: Callable[..., Statistics]
-    descriptor: attention.Pair
-    transform: attention.Pair
-    activation: attention.Pair
-    arrays: int
+from .statistics import Statistics, statistics_backward
+from .sweeps import combine, gradient_sums, moments, scale_shift
+from .validation import Array, cast_all, check_eps, check_parameters, check_upstream, dtypes
+from .variants import OVER_BATCH, Plan, check_arrays, check_variant, choose, parameter_count, pick_running, running_axes
 
 
 class AttentiveNormCache(NamedTuple):
@@ -97,7 +56,7 @@ class AttentiveNormCache(NamedTuple):
     @property
     def logits_norm(self) -> Any:
         """For linear_norm, the cache of the normalization of the logits; otherwise None."""
-        return self.transformed if isinstance(self.transformed, attention.LogitsNormCache) else None
+        return self.transformed if isinstance(self.transformed, LogitsNormCache) else None
 
 
 def attentive_norm(
@@ -133,8 +92,8 @@ def attentive_norm(
     Source: Li, Sun & Wu 2020, arXiv 1908.01259, section 3.
     """
     op = "attentive_norm"
-    _check(op, x, standardize, groups, descriptor, transform, activation)
-    _check_arrays(op, x, gamma, beta, arrays, standardize, transform)
+    check_variant(op, x, standardize, groups, descriptor, transform, activation)
+    check_arrays(op, x, gamma, beta, arrays, standardize, transform)
     if standardize == "batch":
         check_batch(op, x)
     if transform == "linear_norm" and standardize in OVER_BATCH and len(x) == 1:
@@ -142,7 +101,7 @@ def attentive_norm(
             f"{op}: with one sample the logits cannot be normalized over the batch; pass at least 2 samples, "
             f'choose transform="linear", or evaluate with running statistics'
         )
-    plan = _plan(standardize, groups, descriptor, transform, activation)
+    plan = choose(standardize, groups, descriptor, transform, activation)
     return _forward(x, gamma, beta, arrays, plan, check_eps(op, eps))
 
 
@@ -186,22 +145,22 @@ def attentive_norm_eval(
     Source: Li, Sun & Wu 2020, arXiv 1908.01259, section 3.
     """
     op = "attentive_norm_eval"
-    _check(op, x, standardize, groups, descriptor, transform, activation)
-    count = len(attention.TRANSFORM_ARRAYS[transform]) + 2 * (standardize == "switchable")
+    check_variant(op, x, standardize, groups, descriptor, transform, activation)
+    count = parameter_count(standardize, transform)
     arrays, after = arrays[:count], arrays[count:]
-    sizes = _check_arrays(op, x, gamma, beta, arrays, standardize, transform)
+    sizes = check_arrays(op, x, gamma, beta, arrays, standardize, transform)
     named = {
         "running_mean": running_mean,
         "running_var": running_var,
         "attn_running_mean": attn_running_mean,
         "attn_running_var": attn_running_var,
     }
-    needed = _running_axes(standardize, transform, arrays)
-    stored = _stored(op, needed, after, named)
+    needed = running_axes(standardize, transform, arrays)
+    stored = pick_running(op, needed, after, named)
     check_parameters(op, needed, stored, sizes)
     of_x = stored[:2] if "running_mean" in needed else ()
     of_logits = stored[-2:] if "attn_running_mean" in needed else ()
-    plan = _plan(standardize, groups, descriptor, transform, activation, of_x, of_logits)
+    plan = choose(standardize, groups, descriptor, transform, activation, of_x, of_logits)
     return _forward(x, gamma, beta, arrays, plan, check_eps(op, eps), *stored)
 
 
@@ -255,104 +214,3 @@ def _backward(op: str, dy: Array, cache: AttentiveNormCache) -> tuple[Array, ...
     dx = combine(dy, x, a, m, dm + dm_norm, dv + dv_norm, peak)
 
     return dx, *cast_all((dgamma, dbeta, *dattn, *dlogits), cache.dtypes)
-
-
-# --- choosing the functions ------------------------------------------------------------------------------------------
-def _plan(
-    standardize: str,
-    groups: int | None,
-    descriptor: str,
-    transform: str,
-    activation: str,
-    of_x: tuple[Array, ...] = (),
-    of_logits: tuple[Array, ...] = (),
-) -> Plan:
-    """Choose the functions by name; `of_x` and `of_logits` are running statistics (mean, variance), for evaluation."""
-    return Plan(
-        _statistics(standardize, groups if standardize == "group" else None, of_x),
-        attention.DESCRIPTORS[descriptor],
-        _transform(transform, standardize, of_logits),
-        attention.ACTIVATIONS[activation],
-        len(attention.TRANSFORM_ARRAYS[transform]),
-    )
-
-
-def _statistics(standardize: str, groups: int | None, running: tuple[Array, ...]) -> Callable[..., Statistics]:
-    if standardize == "switchable":
-        return partial(switchable, running=running)
-    averages = {"batch": over_batch, "layer": over_layer, "instance": over_instance}
-    average = averages[standardize] if groups is None else over_group(groups)
-    return lambda m, v: single(constant(running, m) if running else pool(m, v, average))
-
-
-def _transform(transform: str, standardize: str, running: tuple[Array, ...]) -> attention.Pair:
-    average = over_batch if standardize in OVER_BATCH else over_layer
-    norm = lambda z: single(constant(running, z) if running else pool(z, np.zeros_like(z), average))  # noqa: E731
-    pairs: dict[str, attention.Pair] = {
-        "linear": (attention.affine_logits, attention.affine_logits_backward),
-        "linear_norm": (partial(attention.linear_norm, statistics=norm), attention.linear_norm_backward),
-        "mlp": (attention.mlp, attention.mlp_backward),
-    }
-    return pairs[transform]
-
-
-# --- checking the arguments ------------------------------------------------------------------------------------------
-def _check(op: str, x: Any, standardize: Any, groups: Any, descriptor: Any, transform: Any, activation: Any) -> None:
-    check_feature_map(op, x)
-    check_choice(op, "standardize", standardize, STATISTICS)
-    check_choice(op, "descriptor", descriptor, attention.DESCRIPTORS)
-    check_choice(op, "transform", transform, attention.TRANSFORM_ARRAYS)
-    check_choice(op, "activation", activation, attention.ACTIVATIONS)
-    if standardize == "group":
-        if groups is None:
-            raise ValueError(
-                f'{op}: standardize="group" needs groups; pass a number that divides {x.shape[1]} channels'
-            )
-        check_groups(op, x.shape[1], groups)
-    if descriptor == "mean_over_std" and positions(x) == 1:
-        raise ValueError(
-            f"{op}: mean_over_std needs more than one position per map, got x of shape {x.shape}; "
-            f'choose descriptor="mean"'
-        )
-
-
-def _check_arrays(
-    op: str, x: Array, gamma: Any, beta: Any, arrays: tuple[Any, ...], standardize: str, transform: str
-) -> dict[str, int]:
-    """Check all arrays that have a gradient; return the sizes C, K and H = 2K."""
-    axes = attention.TRANSFORM_ARRAYS[transform]
-    logits = ("mean_logits", "var_logits") if standardize == "switchable" else ()
-    check_count(op, arrays, (*axes, *logits), after="beta")
-    check_array(op, "gamma", gamma)
-    if gamma.ndim != 2:
-        raise ValueError(
-            f"{op}: gamma must have shape (K, C), got {gamma.shape}; pass one row for each of the K mixtures"
-        )
-    check_not_empty(op, "gamma", gamma)
-    sizes = {"C": x.shape[1], "K": len(gamma), "H": 2 * len(gamma)}
-    check_parameters(op, {"gamma": "KC", "beta": "KC"}, (gamma, beta), sizes)
-    check_parameters(op, axes, arrays[: len(axes)], sizes)
-    if logits:
-        check_logits(op, *arrays[len(axes) :])
-    return sizes
-
-
-def _running_axes(standardize: str, transform: str, arrays: tuple[Array, ...]) -> dict[str, str]:
-    """Return the names and axes of the running statistics that a variant needs in evaluation."""
-    axes: dict[str, str] = {}
-    if standardize == "batch" or (standardize == "switchable" and len(arrays[-1]) == 3):
-        axes |= {"running_mean": "C", "running_var": "C"}
-    if standardize in OVER_BATCH and transform == "linear_norm":
-        axes |= {"attn_running_mean": "K", "attn_running_var": "K"}
-    return axes
-
-
-def _stored(op: str, needed: dict[str, str], after: tuple[Any, ...], named: dict[str, Any]) -> tuple[Array, ...]:
-    """Return the running statistics that are needed, passed in order after the other arrays or by name."""
-    if after:
-        check_count(op, after, tuple(needed), after="the arrays with a gradient")
-        return after
-    missing = [name for name in needed if named[name] is None]
-    if missing:
-        raise TypeError(f"{op}: {', '.join(missing)} missing; pass {' and '.join(needed)} by name")
-    return tuple(named[name] for name in needed)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import an_ref
 from an_ref.attention import ACTIVATIONS, DESCRIPTORS, TRANSFORM_ARRAYS
-from an_ref.attentive import OVER_BATCH, STATISTICS
+from an_ref.variants import OVER_BATCH, STATISTICS
 
 K = 3
 VARIANTS = [

@@ -10,7 +10,7 @@ import numpy as np
 
 import an_ref
 
-from .. import attention, attentive
+from .. import attention, variants
 from ..validation import Array
 from .check import check_gradients
 from .report import Report
@@ -31,7 +31,7 @@ def check_all() -> Iterator[tuple[str, Report]]:
     for name, arrays, hyper in (*_norm_cases(rng), *_other_cases(rng)):
         yield name, _check(name, arrays, hyper)
     for name in ("attentive_norm", "attentive_norm_eval"):
-        for standardize in attentive.STATISTICS:
+        for standardize in variants.STATISTICS:
             reports = [
                 _check(name, arrays, hyper)
                 for arrays, hyper in attentive_cases(rng, standardize, name.endswith("eval"))
@@ -87,13 +87,13 @@ def attentive_cases(
     def r(*shape: int) -> Array:
         return rng.standard_normal(shape)
 
-    variants = itertools.product(attention.DESCRIPTORS, attention.TRANSFORM_ARRAYS, attention.ACTIVATIONS)
-    for descriptor, transform, activation in variants:
+    choices = itertools.product(attention.DESCRIPTORS, attention.TRANSFORM_ARRAYS, attention.ACTIVATIONS)
+    for descriptor, transform, activation in choices:
         axes = attention.TRANSFORM_ARRAYS[transform].values()
         arrays = [r(N, C, 2, 2), r(K, C), r(K, C), *(r(*(SIZES[i] for i in letters)) / 2 for letters in axes)]
         if standardize == "switchable":
             arrays += [r(3), r(3)]
-        if evaluate and standardize in attentive.OVER_BATCH:
+        if evaluate and standardize in variants.OVER_BATCH:
             arrays += [r(C), r(C) ** 2 + 0.5]
             if transform == "linear_norm":
                 arrays += [r(K), r(K) ** 2 + 0.5]

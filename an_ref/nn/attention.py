@@ -9,8 +9,6 @@ from numpy.typing import DTypeLike
 
 from ..attention import ACTIVATIONS, DESCRIPTORS, TRANSFORM_ARRAYS
 from ..attentive import (
-    OVER_BATCH,
-    STATISTICS,
     attentive_norm,
     attentive_norm_backward,
     attentive_norm_eval,
@@ -18,6 +16,7 @@ from ..attentive import (
 )
 from ..squeeze import squeeze_excite, squeeze_excite_backward
 from ..validation import Array, check_choice, check_groups, check_integer
+from ..variants import OVER_BATCH, STATISTICS
 from .containers import Sequential
 from .initialize import Seed, floating, he_normal, normal, running
 from .layer import OpLayer
