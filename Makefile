@@ -8,7 +8,7 @@ ARGS ?=
 PIP := .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help compare test lint
+.PHONY: help compare test lint soak
 .NOTPARALLEL:
 
 help: ## print this list
@@ -24,6 +24,9 @@ lint: .venv/test.stamp ## run ruff (rules and format) and mypy
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
+
+soak: .venv/test.stamp ## check the gradients of 10,000 random cases: the checker must raise no false alarm
+	@.venv/bin/python scripts/soak.py $(ARGS)
 
 # pip is the last thing that venv puts there, so a half-made .venv is finished at the next run.
 .venv/bin/pip:

@@ -74,7 +74,7 @@ def _start(work: Work, job: Any) -> tuple[Any, BaseProcess]:
     with _one_blas_thread(), _interrupts_ignored():
         process.start()
     other_end.close()  # the child's end is now the only one: if the child ends, the pipe does too
-    with suppress(BrokenPipeError, ConnectionResetError):  # _receive will say how the child ended
+    with suppress(ConnectionError):  # _receive will say how the child ended
         connection.send((work, job))
     return connection, process
 
@@ -95,14 +95,14 @@ def _child(connection: Any) -> None:
     try:
         work, job = connection.recv()
         message = "done", work(job, lambda value: connection.send(("progress", value)))
-    except BrokenPipeError:  # the parent is gone
+    except (ConnectionError, EOFError):  # the parent is gone
         return
     except Exception as error:
         name = "" if isinstance(error, RuntimeError) else f"{type(error).__name__}: "
         message = "failed", f"{name}{error}"
     try:
         connection.send(message)
-    except BrokenPipeError:
+    except ConnectionError:
         return
 
 

@@ -158,3 +158,9 @@ def pick_running(op: str, needed: dict[str, str], after: tuple[Any, ...], named:
     if missing:
         raise TypeError(f"{op}: {', '.join(missing)} missing; pass {' and '.join(needed)} by name")
     return tuple(named[name] for name in needed)
+
+
+def array_names(hyper: dict[str, Any]) -> list[str]:
+    """Return the names of the arrays behind beta for these keywords of attentive_norm, for reports."""
+    names = list(attention.TRANSFORM_ARRAYS.get(hyper.get("transform", "linear_norm"), ()))
+    return names + ["mean_logits", "var_logits"] * (hyper.get("standardize") == "switchable")

@@ -15,7 +15,7 @@ def _arrays(seed=0, shape=(3, 4, 2, 3)):
 
 def test_every_op_of_the_package_is_below_1e_12():
     reports = dict(check_all())
-    assert len(reports) == 28
+    assert len(reports) >= 28
     for name, report in reports.items():
         assert report.ok, report
         assert report.max_error < 1e-12, (name, report)
@@ -41,7 +41,7 @@ def test_a_missing_term_is_found_in_the_right_argument():
     finding = report.findings[0]
     assert finding.index == 0
     assert finding.analytic[finding.where] != pytest.approx(finding.numeric[finding.where])
-    assert "dx is wrong here" in str(report)
+    assert "the term -rstd * xhat * mean(gamma * dy * xhat), the path through the variance, is missing" in str(report)
     assert report.errors["gamma"] < 1e-14
 
 

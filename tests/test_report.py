@@ -94,6 +94,11 @@ def test_the_first_sentences_say_what_was_found(full):
     assert "Whether gn, sn or se is better or worse than bn, this experiment cannot tell." in page.text
 
 
+def test_the_first_sentences_do_not_crown_a_norm_by_chance(tmp_path):
+    page = report(tmp_path, seeds=2)
+    assert "But no norm is clearly better or worse than bn: this experiment cannot tell." in page.text
+
+
 def test_numbers_in_the_page_are_those_of_the_results(tmp_path):
     results, details, data = made_up_results(accuracy={"none": 0.2, "an": 0.7})
     page = report(tmp_path, results, details, data)

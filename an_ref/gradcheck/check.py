@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from ..validation import Array, check_choice
-from . import derivatives
+from ..variants import array_names
+from .diagnose import explain, scene
+from .measure import Measured, Problem, measure
+from .purity import purity_findings
 from .report import Finding, Report
+from .safety import complex_fault
 
-FULL_SIZE = 4000  # arguments with at most this many entries are checked entry by entry, larger ones along directions
-DIRECTIONS = 4
-BLIND = 1e-4
-TOLERANCE = {np.dtype(np.float16): 2e-2, np.dtype(np.float32): 2e-4}  # of a gradient computed in this dtype
-TOLERANCE_DOUBLE = 1e-10
+METHODS = ("complex", "central", "five_point", "adjoint")
+VERBS = ("is ", "has ", "lacks ")  # a diagnosis begins with one of these, or with its own subject
+WORDS = {"complex": "complex step", "central": "central differences", "five_point": "five-point differences"}
 
 
 def check_gradients(
@@ -35,29 +37,41 @@ def check_gradients(
 
     op: takes the arrays, differentiable ones first, and returns y and a cache. op_backward: takes dy and the cache and
     returns one gradient for each differentiable array, in order (a single one may come bare).
-    method: "complex" (the complex step; op must pass complex128 through). cotangent: the dy to use, shaped like y; by
-    default it is drawn from `rng`, which is what makes the check see every term.
+    method: "complex" (the complex step; exact to about 1e-15), "central" or "five_point" differences, or "adjoint":
+    <dy, J u> = <J^T dy, u> along a few random directions u, one complex forward for each. Arguments with more than 4000
+    entries are always checked along directions. A forward that does not pass complex numbers through is noticed; then
+    central differences are used, and a note says so. cotangent: the dy to use, shaped like y; by default it is drawn
+    from `rng`, which is what makes the check see every term.
+    Derivatives are computed in double precision; a float32 gradient is held to what float32 can give.
     Returns a Report with .ok, .max_error, .blind and .findings. Raises ValueError for an unknown method or a cotangent
     of a wrong shape, and TypeError if an argument is not an array.
 
     Source: Squire & Trapp 1998, SIAM Review 40 (complex step).
     """
-    check_choice("check_gradients", "method", method, ("complex",))
+    check_choice("check_gradients", "method", method, METHODS)
     arrays = tuple(arrays)
     for index, array in enumerate(arrays):
         if not isinstance(array, np.ndarray):
             raise TypeError(f"check_gradients: arrays[{index}] must be a NumPy array, got {type(array).__name__}")
-    return _check(getattr(op, "__name__", "op"), _names(op), op, op_backward, arrays, hyper or {}, cotangent, rng)
+    title, names = getattr(op, "__name__", type(op).__name__), _names(op, hyper or {}, len(arrays))
+    return _check(title, names, op, op_backward, arrays, hyper or {}, method, cotangent, rng)
 
 
 def check_layer(
-    layer: Any, x: Array, *, train: bool = True, cotangent: Array | None = None, rng: int | np.random.Generator = 0
+    layer: Any,
+    x: Array,
+    *,
+    train: bool = True,
+    method: str = "complex",
+    cotangent: Array | None = None,
+    rng: int | np.random.Generator = 0,
 ) -> Report:
     """Check the gradients of a layer of an_ref.nn with respect to x and each of its parameters.
 
     Arrays are put into layer.params for each evaluation; parameters and state are what they were afterwards. Returns a
     Report whose names are "x" and the keys of layer.params. Raises as check_gradients does.
     """
+    check_choice("check_layer", "method", method, METHODS)
     keys, params, state = list(layer.params), dict(layer.params), dict(layer.state)
 
     def forward(x: Array, *values: Array) -> tuple[Array, tuple[Array, ...]]:
@@ -73,9 +87,10 @@ def check_layer(
 
     try:
         arrays = (x, *(params[key] for key in keys))
-        return _check(type(layer).__name__, ["x", *keys], forward, backward, arrays, {}, cotangent, rng)
+        return _check(type(layer).__name__, ["x", *keys], forward, backward, arrays, {}, method, cotangent, rng)
     finally:
         _restore(layer.params, params)
+        _restore(layer.state, state)
 
 
 def _check(
@@ -85,26 +100,38 @@ def _check(
     op_backward: Callable[..., Any],
     arrays: tuple[Array, ...],
     hyper: dict[str, Any],
+    method: str,
     cotangent: Array | None,
     rng: int | np.random.Generator,
 ) -> Report:
     generator = _generator(rng)
-    y, cache = op(*arrays, **hyper)
-    dy = _cotangent(np.asarray(y), cotangent, generator)
-    returned = op_backward(dy.astype(np.asarray(y).dtype), cache)
-    gradients = returned if isinstance(returned, tuple) else (returned,)
-    exact = tuple(a.astype(np.float64) if a.dtype.kind == "f" else a for a in arrays)
-
-    errors, blind, findings = {}, [], []
-    for index, analytic in enumerate(gradients):
-        name = names[index]
-        # A derivative that is zero comes out as rounding, not as zero: compare it with the size of y per unit of x.
-        floor = np.abs(dy * y).sum() / max(1.0, np.abs(arrays[index]).max())
-        errors[name], numeric, unseen = _compare(op, exact, index, analytic, dy, hyper, generator, floor)
-        blind += [name] * unseen
-        if not errors[name] <= TOLERANCE.get(np.asarray(analytic).dtype, TOLERANCE_DOUBLE):
-            findings.append(_finding(index, name, analytic, numeric))
-    return Report(title, "complex step", errors, tuple(blind), tuple(findings))
+    arrays = tuple(a.copy() for a in arrays)
+    y, cache = op(*(a.copy() for a in arrays), **hyper)
+    y = np.array(y)  # a copy: op_backward may write to y, or y be a view of x
+    dy = _cotangent(y, cotangent, generator)
+    returned = op_backward(dy.astype(y.dtype), cache)
+    gradients = tuple(returned) if isinstance(returned, (tuple, list)) else (returned,)
+    comparable = [
+        index
+        for index, (gradient, array) in enumerate(zip(gradients, arrays, strict=False))
+        if np.shape(gradient) == array.shape and array.dtype.kind in "fc" and gradient is not None
+    ]
+    derivative = "complex" if method == "adjoint" else method
+    fault = complex_fault(op, arrays, comparable, hyper) if derivative == "complex" else None
+    derivative = "central" if fault else derivative
+    problem = Problem(op, op_backward, arrays, hyper, y, dy, derivative, method == "adjoint")
+    measured = [measure(problem, i, names[i], np.array(gradients[i]), generator) for i in comparable]
+    wrong = _findings([m for m in measured if m.wrong], problem, names)
+    blamed = {finding.index for finding in wrong}
+    purity = purity_findings(op, op_backward, arrays, hyper, dy, names)
+    return Report(
+        title,
+        WORDS[derivative] + (", adjoint test" if method == "adjoint" else ""),
+        {m.name: m.error for m in measured},
+        tuple(m.name for m in measured if m.blind),
+        _sorted([*wrong, *(f for f in purity if f.index is None or f.index not in blamed)]),
+        (f"{fault}; central differences were used, which are less exact",) if fault else (),
+    )
 
 
 def _generator(rng: int | np.random.Generator) -> np.random.Generator:
@@ -126,49 +153,42 @@ def _cotangent(y: Array, cotangent: Array | None, generator: np.random.Generator
     return np.asarray(cotangent)
 
 
-def _names(op: Callable[..., Any]) -> list[str]:
-    """Return a name for each argument of op; those behind a * get numbers."""
+def _names(op: Callable[..., Any], hyper: dict[str, Any], count: int) -> list[str]:
+    """Return a name for each argument of op; those behind a * get numbers, but attentive_norm's have names."""
     names: list[str] = []
-    for parameter in inspect.signature(op).parameters.values():
-        behind_star = parameter.kind is parameter.VAR_POSITIONAL
-        names += [f"{parameter.name}[{i}]" for i in range(20)] if behind_star else [parameter.name]
-    return names
+    try:
+        parameters = list(inspect.signature(op).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    for parameter in parameters:
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            known = array_names(hyper) if getattr(op, "__name__", "").startswith("attentive_norm") else []
+            names += known + [f"{parameter.name}[{i}]" for i in range(len(known), count)]
+        elif parameter.kind is not parameter.VAR_KEYWORD:
+            names.append(parameter.name)
+    return names + [f"arrays[{i}]" for i in range(len(names), count)]
 
 
-def _compare(
-    op: Callable[..., Any],
-    arrays: tuple[Array, ...],
-    index: int,
-    analytic: Array,
-    dy: Array,
-    hyper: dict[str, Any],
-    generator: np.random.Generator,
-    floor: float,
-) -> tuple[float, Array | None, bool]:
-    """Return the error of one gradient, the numeric gradient (None for a large argument), and whether dy is blind."""
-    if np.shape(analytic) != arrays[index].shape:
-        return np.inf, None, False
-    if analytic.size <= FULL_SIZE:
-        numeric, terms = derivatives.gradient(op, arrays, index, dy, hyper)
-        scale = max(np.abs(numeric).max(), terms.max(), floor)
-        error = np.abs(analytic - numeric).max() / (scale or 1.0)
-        return float(error), numeric, bool(np.abs(numeric).max() < BLIND * terms.max())
-    errors, seen = [], []
-    for _ in range(DIRECTIONS):
-        u = generator.standard_normal(analytic.shape)
-        terms = dy * derivatives.complex_step(op, arrays, index, u, hyper)
-        scale = max(np.abs(terms).sum(), np.abs(analytic * u).sum(), floor)
-        errors.append(np.abs((analytic * u).sum() - terms.sum()) / (scale or 1.0))
-        seen.append(np.abs(terms.sum()) / np.sqrt((terms**2).sum() or 1.0))
-    return float(max(errors)), None, bool(max(seen) < BLIND)
+def _findings(wrong: list[Measured], problem: Problem, names: Sequence[str]) -> tuple[Finding, ...]:
+    if not wrong:
+        return ()
+    seen = scene(problem, names)
+    return tuple(_finding(m, explain(m, seen)) for m in wrong)
 
 
-def _finding(index: int, name: str, analytic: Array, numeric: Array | None) -> Finding:
-    if numeric is None:
-        return Finding(index, name, f"d{name} is wrong here", analytic)
-    where = tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(analytic - numeric)), numeric.shape))
-    message = (
-        f"d{name} is wrong here: most at {list(where)}, where op_backward says {analytic[where]:.6g} "
-        f"and the derivative is {numeric[where]:.6g}"
-    )
-    return Finding(index, name, message, analytic, numeric, where)
+def _sorted(findings: list[Finding]) -> tuple[Finding, ...]:
+    """Those of an argument by its position, then the others."""
+    last = max((f.index for f in findings if f.index is not None), default=0) + 1
+    return tuple(sorted(findings, key=lambda f: last if f.index is None else f.index))
+
+
+def _finding(m: Measured, words: str | None) -> Finding:
+    said = words or "is wrong; none of the known mistakes fits"
+    if m.numeric is None:
+        return Finding(m.index, m.name, f"d{m.name} {said}; the argument is large: check a smaller one", m.analytic)
+    distance = np.abs(m.analytic - m.numeric)
+    where = tuple(int(i) for i in np.unravel_index(np.argmax(distance), distance.shape))
+    values = f"op_backward says {m.analytic[where]:.6g} and the derivative is {m.numeric[where]:.6g}"
+    says = f"most at {list(where)}, where {values}"
+    joint = ": " if words and not words.startswith(VERBS) else " "
+    return Finding(m.index, m.name, f"d{m.name}{joint}{said} ({says})", m.analytic, m.numeric, where)

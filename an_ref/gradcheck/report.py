@@ -27,9 +27,11 @@ class Finding:
 class Report:
     """The outcome of a check.
 
-    errors maps each argument's name to its error, max|analytic - numeric| / max(max|numeric|, scale), where the scale
-    is the largest sum of |terms| that make up one entry of the gradient. blind names the arguments that the cotangent
-    cannot see: their gradient vanishes along it whatever op_backward does. findings holds all faults.
+    errors    for each argument max|analytic - numeric| / max(max|numeric|, scale); the scale is the largest sum of
+              |terms| that make up one entry of the gradient
+    blind     names of arguments that the cotangent cannot see: along it their gradient vanishes, right or wrong
+    findings  all faults
+    notes     what a reader should know, and what is no fault: a forward that is not complex-safe, say
     """
 
     op: str
@@ -37,6 +39,7 @@ class Report:
     errors: dict[str, float]
     blind: tuple[str, ...]
     findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -49,12 +52,13 @@ class Report:
         return max(self.errors.values(), default=0.0)
 
     def __str__(self) -> str:
-        verdict = "gradients agree" if self.ok else "gradients are WRONG"
+        verdict = "gradients agree" if self.ok else "WRONG"
         lines = [f"{self.op}: {verdict}, worst error {self.max_error:.1e} ({self.method})"]
-        wrong = {finding.name for finding in self.findings}
+        wrong = {finding.name for finding in self.findings if finding.numeric is not None or finding.index is not None}
         for name, error in self.errors.items():
-            lines.append(f"  d{name:<12} error {error:.1e}  {'WRONG' if name in wrong else 'ok'}")
-        lines += [f"  {finding.message}" for finding in self.findings]
+            lines.append(f"  {f'd{name}':<16} error {error:.1e}  {'WRONG' if name in wrong else 'ok'}")
+        lines += [f"  - {finding.message}" for finding in self.findings]
         if self.blind:
-            lines.append(f"  this cotangent cannot see the gradient of: {', '.join(self.blind)}; use a random one")
+            lines.append(f"  this cotangent cannot see the gradient of {', '.join(self.blind)}: use a random one")
+        lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)

@@ -133,7 +133,8 @@ def draw_mixtures(layers: dict[str, dict[str, Any]]) -> Figure:
         starts = np.cumsum(shares, axis=1) - shares
         for part, name in enumerate(parts):
             bars = axes.barh(range(len(layers)), shares[:, part], left=starts[:, part], height=0.7, color=COLOURS[name])
-            axes.bar_label(bars, [f"{share:.0%}" for share in shares[:, part]], label_type="center", color="white")
+            words = [f"{share:.0%}" if share > 0.15 else "" for share in shares[:, part]]  # no room for more
+            axes.bar_label(bars, words, label_type="center", color="white")
             bars.set_label(name)
         axes.set_title(f"of the {kind}")
         axes.set_xlim(0, 1)

@@ -42,7 +42,7 @@ def draw_accuracy(summaries: list[Summary], chance: float) -> Figure:
         axes.plot(summary.accuracies, [row] * len(summary.accuracies), "o", color=COLOURS[summary.norm], ms=5.5)
     axes.axvline(chance, color=GREY, linestyle=(0, (4, 3)), linewidth=1.2)
     axes.annotate(
-        "largest class",
+        "always the largest class",
         (chance, 1),
         xycoords=("data", "axes fraction"),
         xytext=(4, 2),

@@ -86,7 +86,9 @@ def lead_sentence(summaries: list[Summary]) -> str:
         sentences.append(f"Clearly better than {REFERENCE}: {_listed(groups['better'])}.")
     if groups["worse"]:
         sentences.append(f"Clearly worse than {REFERENCE}: {_listed(groups['worse'])}.")
-    if groups["cannot tell"]:
+    if len(groups["cannot tell"]) > 1 and not (groups["better"] or groups["worse"]):
+        sentences.append(f"But no norm is clearly better or worse than {REFERENCE}: this experiment cannot tell.")
+    elif groups["cannot tell"]:
         norms = _listed(groups["cannot tell"], "or")
         sentences.append(f"Whether {norms} is better or worse than {REFERENCE}, this experiment cannot tell.")
     return " ".join(sentences)

@@ -1,0 +1,138 @@
+"""Measure one gradient: analytic against numeric, with an error that rounding alone cannot raise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..validation import Array
+from . import derivatives
+
+FULL_SIZE = 4000  # arguments with at most this many entries are checked entry by entry, larger ones along directions
+DETAIL_SIZE = 20_000  # up to here a wrong gradient is then computed entry by entry, to say what is wrong
+DIRECTIONS = 4
+BLIND = 1e-4
+TOLERANCE = {"complex": 1e-10, "central": 1e-6, "five_point": 1e-8}
+LOW_PRECISION = {np.dtype(np.float16): 2e-2, np.dtype(np.float32): 2e-5}
+NOISE = 30  # an error below this many times what rounding the inputs changes is no error
+
+
+class Problem(NamedTuple):
+    """What is checked: y = op(*arrays, **hyper), the cotangent, and the method for the derivatives."""
+
+    op: Callable[..., Any]
+    op_backward: Callable[..., Any]
+    arrays: tuple[Array, ...]
+    hyper: dict[str, Any]
+    y: Array
+    dy: Array
+    method: str
+    adjoint: bool  # along random directions, whatever the size
+
+    @property
+    def exact(self) -> tuple[Array, ...]:
+        """The arrays in double precision, for the derivatives."""
+        return tuple(a.astype(np.float64) if a.dtype.kind == "f" else a for a in self.arrays)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One argument: its gradient, the derivative (None if it was checked along directions), and what they say."""
+
+    index: int
+    name: str
+    analytic: Array
+    numeric: Array | None
+    error: float
+    blind: bool
+    wrong: bool
+
+
+def measure(problem: Problem, index: int, name: str, analytic: Array, rng: np.random.Generator) -> Measured:
+    """Compare one gradient, of the right shape, with the derivative."""
+    tolerance = max(TOLERANCE[problem.method], LOW_PRECISION.get(analytic.dtype, 0.0))
+    full = analytic.size <= FULL_SIZE and not problem.adjoint
+    compare = _entry_by_entry if full else _along_directions
+    distance, scale, blind, numeric = compare(problem, index, analytic, rng)
+    error = distance / (scale or 1.0)
+    wrong = not error <= tolerance and not distance <= NOISE * _noise(problem, index, analytic, numeric)
+    if wrong and numeric is None and analytic.size <= DETAIL_SIZE:
+        numeric, _ = derivatives.gradient(problem.method, problem.op, problem.exact, index, problem.dy, problem.hyper)
+    return Measured(index, name, analytic, numeric, float(error), blind, wrong)
+
+
+def _floor(problem: Problem, index: int) -> float:
+    """A derivative that is zero comes out as rounding, not as zero: compare it with the size of y per unit of x."""
+    size = max(1.0, float(np.abs(problem.arrays[index]).max()))
+    return 0.01 * float(np.abs(problem.dy * problem.y).max()) / size
+
+
+def _entry_by_entry(
+    problem: Problem, index: int, analytic: Array, rng: np.random.Generator
+) -> tuple[float, float, bool, Array]:
+    """Return the largest error, the scale, whether the cotangent is blind, and the numeric gradient."""
+    p = problem
+    numeric, terms = derivatives.gradient(p.method, p.op, p.exact, index, p.dy, p.hyper)
+    floor, largest = _floor(p, index), float(terms.max())
+    blind = largest > 1e-6 * floor and float(np.abs(numeric).max()) < BLIND * largest
+    return float(np.abs(analytic - numeric).max()), max(float(np.abs(numeric).max()), largest, floor), blind, numeric
+
+
+def _along_directions(
+    problem: Problem, index: int, analytic: Array, rng: np.random.Generator
+) -> tuple[float, float, bool, None]:
+    """The adjoint test <dy, J u> = <J^T dy, u> for a few random u; the same as above but without a numeric gradient."""
+    p, worst, scale, seen = problem, 0.0, _floor(problem, index), 0.0
+    for _ in range(DIRECTIONS):
+        u = rng.standard_normal(analytic.shape)
+        forward = p.dy * derivatives.directional(p.method, p.op, p.exact, index, u, p.hyper)
+        backward = analytic * u
+        distance = float(np.abs(backward.sum() - forward.sum()))
+        worst = distance if not distance <= worst else worst
+        # Random signs make the sum of n terms about as large as the root of the sum of their squares.
+        size = float(np.sqrt((forward**2).sum()) + np.sqrt((backward**2).sum()))
+        scale = max(scale, size)
+        seen = max(seen, abs(float(forward.sum())) / (size or 1.0))
+    return worst, scale, seen < BLIND, None
+
+
+def _noise(problem: Problem, index: int, analytic: Array, numeric: Array | None) -> float:
+    """Return how far analytic and numeric gradient move when the inputs and dy move by their own rounding.
+
+    Near a constant map, behind a large offset, or where large terms cancel, a right gradient has few right digits.
+    """
+    p, rng = problem, np.random.default_rng(21)
+    found = [float(_size(_moved_gradient(p, index, rng) - analytic, numeric)) for _ in range(4)]
+    noise = sorted(found)[-2]  # one draw may fall on the other side of a kink
+    if numeric is not None:
+        shifted = p._replace(arrays=tuple(_rounded(a, rng) for a in p.arrays))
+        again, _ = derivatives.gradient(p.method, p.op, shifted.exact, index, p.dy, p.hyper)
+        noise += float(np.abs(again - numeric).max())
+        if p.method != "complex":  # two step sizes tell the truncation error
+            twice, _ = derivatives.gradient(
+                p.method, p.op, p.exact, index, p.dy, p.hyper, 2 * derivatives.STEPS[p.method]
+            )
+            noise += float(np.abs(twice - numeric).max())
+    return noise
+
+
+def _size(change: Array, numeric: Array | None) -> float:
+    return float(np.abs(change).max() if numeric is not None else np.sqrt((np.abs(change) ** 2).sum()))
+
+
+def _moved_gradient(problem: Problem, index: int, rng: np.random.Generator) -> Array:
+    """Return the gradient for inputs and dy that are changed in their last digits."""
+    y, cache = problem.op(*(_rounded(a, rng) for a in problem.arrays), **problem.hyper)
+    returned = problem.op_backward(_rounded(problem.dy.astype(np.asarray(y).dtype), rng), cache)
+    gradients = returned if isinstance(returned, (tuple, list)) else (returned,)
+    return np.asarray(gradients[index])
+
+
+def _rounded(array: Array, rng: np.random.Generator) -> Array:
+    if array.dtype.kind not in "fc":
+        return array.copy()
+    change = np.finfo(array.dtype).eps * rng.choice([-2.0, -1.0, 1.0, 2.0], array.shape)
+    return (array * (1 + change)).astype(array.dtype)
