@@ -5,6 +5,7 @@ squeeze.py, attentive_norm in attentive.py. Each op has a NAME_backward: y, cach
 dx, *darrays = op_backward(dy, cache). Layers with parameters and state live in an_ref.nn.
 """
 
+from . import data, nn, textbook
 from .activations import (
     hsigmoid,
     hsigmoid_backward,
@@ -63,6 +64,7 @@ __all__ = [
     "check_layer",
     "conv2d",
     "conv2d_backward",
+    "data",
     "global_avg_pool2d",
     "global_avg_pool2d_backward",
     "group_norm",
@@ -77,6 +79,7 @@ __all__ = [
     "linear_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    "nn",
     "relu",
     "relu_backward",
     "sigmoid",
@@ -91,4 +94,5 @@ __all__ = [
     "switchable_norm_backward",
     "switchable_norm_eval",
     "switchable_norm_eval_backward",
+    "textbook",
 ]

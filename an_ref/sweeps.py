@@ -103,13 +103,13 @@ def combine(
     dtype = np.result_type(dy.dtype, a.dtype, dm.dtype)
     dx = np.empty_like(x, dtype if dtype.kind == "c" else x.dtype)
     for s in _blocks(x):
-        t = dy[s] * a[s, :, None]
+        t = (dy[s] * a[s, :, None]).astype(dtype, copy=False)
         if dv is not None:
             t = t + (2 / count * dv[s, :, None]) * (x[s] - m[s, :, None])
+        if peak is not None:
+            gradient, where = peak[0][s, :, None], peak[1][s, :, None]
+            np.put_along_axis(t, where, np.take_along_axis(t, where, 2) + gradient, 2)
         np.add(t, dm[s, :, None] / count, out=dx[s], casting="same_kind")
-    if peak is not None:
-        gradient, where = peak[0][..., None], peak[1][..., None]
-        np.put_along_axis(dx, where, np.take_along_axis(dx, where, 2) + gradient, 2)
     return dx.reshape(shape)
 
 

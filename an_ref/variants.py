@@ -163,4 +163,5 @@ def pick_running(op: str, needed: dict[str, str], after: tuple[Any, ...], named:
 def array_names(hyper: dict[str, Any]) -> list[str]:
     """Return the names of the arrays behind beta for these keywords of attentive_norm, for reports."""
     names = list(attention.TRANSFORM_ARRAYS.get(hyper.get("transform", "linear_norm"), ()))
-    return names + ["mean_logits", "var_logits"] * (hyper.get("standardize") == "switchable")
+    names += ["mean_logits", "var_logits"] * (hyper.get("standardize") == "switchable")
+    return [*names, "running_mean", "running_var", "attn_running_mean", "attn_running_var"]

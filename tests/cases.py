@@ -121,5 +121,5 @@ def adjoint_error(name, arrays, hyper, rng):
         moved = [*arrays[:i], arrays[i] + 1e-20j * u, *arrays[i + 1 :]]
         forward, backward = v * op(*moved, **hyper)[0].imag / 1e-20, gradient * u
         scale = np.abs(forward).sum() + np.abs(backward).sum() + np.abs(v * y).sum()
-        worst = max(worst, abs(forward.sum() - backward.sum()) / scale)
+        worst = max(worst, abs(forward.sum() - backward.sum()) / (scale or 1.0))
     return worst

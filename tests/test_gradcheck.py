@@ -6,6 +6,7 @@ import pytest
 import an_ref
 from an_ref import check_gradients, check_layer, nn
 from an_ref.gradcheck.suite import check_all
+from tests.cases import case, ops
 
 
 def _arrays(seed=0, shape=(3, 4, 2, 3)):
@@ -118,3 +119,75 @@ def test_check_layer_finds_a_wrong_layer():
     x = np.random.default_rng(2).standard_normal((3, 4, 2, 3))
     report = check_layer(Wrong(4, dtype=np.float64), x)
     assert [finding.name for finding in report.findings] == ["gamma"]
+
+
+@pytest.mark.parametrize("constant", [True, False], ids=["constant-gamma", "random-gamma"])
+@pytest.mark.parametrize("name", ["batch_norm", "instance_norm", "layer_norm", "group_norm", "switchable_norm"])
+def test_which_norms_are_blind_to_x_for_ones(name, constant):
+    rng = np.random.default_rng(5)
+    x = 3 + rng.standard_normal((4, 6, 3, 5))
+    gamma, beta = (np.full(6, 1.7), np.zeros(6)) if constant else rng.standard_normal((2, 6))
+    logits = (rng.standard_normal(3), rng.standard_normal(3)) if name == "switchable_norm" else ()
+    hyper = {"groups": 3} if name == "group_norm" else {}
+    op, op_backward = ops(name)
+    report = check_gradients(op, op_backward, (x, gamma, beta, *logits), hyper=hyper, cotangent=np.ones_like(x))
+    blind = name in ("batch_norm", "instance_norm") or (constant and name in ("layer_norm", "group_norm"))
+    assert ("x" in report.blind) == blind
+    assert report.ok, report
+
+
+def test_attentive_norm_is_not_blind_to_x_for_ones():
+    rng = np.random.default_rng(6)
+    arrays, hyper = case("attentive_norm", rng.standard_normal((4, 6, 3, 5)), rng)
+    assert check_gradients(*ops("attentive_norm"), arrays, hyper=hyper, cotangent=np.ones((4, 6, 3, 5))).blind == ()
+
+
+def test_a_forward_that_is_not_complex_safe_is_named_and_checked_by_differences():
+    def l2(x):
+        y = x / np.linalg.norm(x)
+        return y, (x, y.copy())
+
+    def l2_backward(dy, cache):
+        x, y = cache
+        return (dy - y * (y * dy).sum()) / np.linalg.norm(x)
+
+    x = np.random.default_rng(7).standard_normal((3, 4))
+    report = check_gradients(l2, l2_backward, (x,))
+    assert report.ok, report
+    assert report.max_error < 1e-7
+    assert "np.linalg.norm(x) is the cause" in report.notes[0]
+    assert "central differences" in report.method
+    assert not check_gradients(l2, lambda dy, cache: dy / np.linalg.norm(cache[0]), (x,)).ok
+
+
+@pytest.mark.parametrize(("method", "below"), [("central", 1e-7), ("five_point", 1e-9), ("adjoint", 1e-13)])
+def test_the_other_methods_agree_and_find_the_same(method, below):
+    arrays = _arrays()
+    right = check_gradients(an_ref.batch_norm, an_ref.batch_norm_backward, arrays, method=method)
+    assert right.ok, right
+    assert right.max_error < below
+    assert not check_gradients(an_ref.batch_norm, _without_third_term, arrays, method=method).ok
+
+
+def test_cancellation_raises_no_false_alarm():
+    """With two positions per map, xhat is +-1 and dx is what eps leaves of large terms."""
+    for seed in (363, 457, 733):
+        rng = np.random.default_rng(seed)
+        x = 10 * (30 + rng.standard_normal((3, 1, 2)))
+        arrays = (x, rng.standard_normal(1), rng.standard_normal(1))
+        assert check_gradients(an_ref.instance_norm, an_ref.instance_norm_backward, arrays, rng=seed).ok
+
+
+def test_a_forgotten_gradient_is_found_and_running_statistics_are_not():
+    def scale(x, a):
+        return a * x, (x, a)
+
+    x, a = np.random.default_rng(8).standard_normal((2, 3, 4))
+    report = check_gradients(scale, lambda dy, cache: cache[1] * dy, (x, a))
+    assert [finding.name for finding in report.findings] == ["a"]
+    assert "the number of gradients is 1" in report.findings[0].message
+
+
+def test_a_forward_without_a_cache_is_one_clear_line():
+    with pytest.raises(TypeError, match=r"must return the pair \(y, cache\), got ndarray"):
+        check_gradients(lambda x: 2 * x, lambda dy, cache: 2 * dy, (np.ones(3),))

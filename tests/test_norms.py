@@ -19,9 +19,10 @@ def _x(rng, shape=(3, 4, 2, 3)):
 @given(drawn=feature_maps())
 @settings(max_examples=40)
 def test_gradients_match_the_complex_step_along_random_directions(name, drawn):
+    """Means up to 30 deviations away cost a digit; AN's mean over deviation is as large, and costs another."""
     x, rng = drawn
     arrays, hyper = case(name, x, rng)
-    assert adjoint_error(name, arrays, hyper, rng) < 1e-12
+    assert adjoint_error(name, arrays, hyper, rng) < (1e-10 if name.startswith("attentive") else 1e-11)
 
 
 @pytest.mark.parametrize("name", ["layer_norm", "group_norm", "instance_norm", "squeeze_excite", "batch_norm_eval"])
@@ -49,7 +50,7 @@ def test_every_entry_of_every_gradient_of_all_135_combinations(name, variant):
 def test_gradients_of_attentive_variants_on_drawn_shapes(drawn, variant):
     x, rng = drawn
     arrays, hyper = case("attentive_norm", x, rng, **variant)
-    assert adjoint_error("attentive_norm", arrays, hyper, rng) < 1e-11
+    assert adjoint_error("attentive_norm", arrays, hyper, rng) < 1e-10
 
 
 @pytest.mark.parametrize("logits", [2, 3])

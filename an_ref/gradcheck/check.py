@@ -10,12 +10,14 @@ import numpy as np
 
 from ..validation import Array, check_choice
 from ..variants import array_names
+from . import derivatives
 from .diagnose import explain, scene
 from .measure import Measured, Problem, measure
 from .purity import purity_findings
 from .report import Finding, Report
 from .safety import complex_fault
 
+CONSTANTS = ("running", "label", "target", "mask", "mean", "var", "std")  # in names of arrays without a gradient
 METHODS = ("complex", "central", "five_point", "adjoint")
 VERBS = ("is ", "has ", "lacks ")  # a diagnosis begins with one of these, or with its own subject
 WORDS = {"complex": "complex step", "central": "central differences", "five_point": "five-point differences"}
@@ -106,7 +108,7 @@ def _check(
 ) -> Report:
     generator = _generator(rng)
     arrays = tuple(a.copy() for a in arrays)
-    y, cache = op(*(a.copy() for a in arrays), **hyper)
+    y, cache = _pair(title, op(*(a.copy() for a in arrays), **hyper))
     y = np.array(y)  # a copy: op_backward may write to y, or y be a view of x
     dy = _cotangent(y, cotangent, generator)
     returned = op_backward(dy.astype(y.dtype), cache)
@@ -122,6 +124,7 @@ def _check(
     problem = Problem(op, op_backward, arrays, hyper, y, dy, derivative, method == "adjoint")
     measured = [measure(problem, i, names[i], np.array(gradients[i]), generator) for i in comparable]
     wrong = _findings([m for m in measured if m.wrong], problem, names)
+    wrong = (*wrong, *_forgotten(names, len(gradients), problem))
     blamed = {finding.index for finding in wrong}
     purity = purity_findings(op, op_backward, arrays, hyper, dy, names)
     return Report(
@@ -132,6 +135,31 @@ def _check(
         _sorted([*wrong, *(f for f in purity if f.index is None or f.index not in blamed)]),
         (f"{fault}; central differences were used, which are less exact",) if fault else (),
     )
+
+
+def _pair(title: str, result: Any) -> tuple[Any, Any]:
+    if not isinstance(result, tuple) or len(result) != 2:
+        came = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
+        raise TypeError(f"check_gradients: {title} must return the pair (y, cache), got {came}; return y, cache")
+    return result
+
+
+def _forgotten(names: Sequence[str], count: int, problem: Problem) -> list[Finding]:
+    """Arrays that y depends on, without a gradient; labels and running statistics have none on purpose."""
+    found = []
+    for index in range(count, len(problem.arrays)):
+        name, array = names[index], problem.arrays[index]
+        on_purpose = any(word in name for word in CONSTANTS) and "logits" not in name
+        if array.dtype.kind not in "fc" or on_purpose:
+            continue
+        u = np.random.default_rng(22).standard_normal(array.shape)
+        if np.any(derivatives.directional(problem.method, problem.op, problem.exact, index, u, problem.hyper)):
+            message = (
+                f"d{name} is missing: the number of gradients is {count}, but y depends on {name} too; return its "
+                f"gradient, or if it is a constant pass it as a keyword in hyper"
+            )
+            found.append(Finding(index, name, message))
+    return found
 
 
 def _generator(rng: int | np.random.Generator) -> np.random.Generator:

@@ -96,7 +96,8 @@ class OpLayer(Layer):
         for key in set(self.params) ^ set(self._order):
             state = "unknown" if key in self.params else "missing"
             raise KeyError(f"{type(self).__name__}: params has the {state} key {key!r}{nearest(key, self._order)}")
-        return [self.params[key] for key in self._order]
+        # Copies: writing into a parameter counts from the next forward on, not for the backward of this one.
+        return [self.params[key].copy() for key in self._order]
 
 
 class Joined(MutableMapping[str, Array]):
