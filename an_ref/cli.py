@@ -1,13 +1,15 @@
 """The command `an-ref`: check the gradients, compare the norms.
 
-Exit codes: 0 all is well; 1 a gradient is wrong, or a run failed; 2 an option is wrong; 130 stopped by Ctrl-C. What
-needs time to import is imported inside the commands, so that --help answers at once.
+Exit codes: 0 all is well; 1 a gradient is wrong, or a run failed; 2 an option is wrong, or a file of the user's cannot
+be loaded or tried; 130 stopped by Ctrl-C. What needs time to import is imported inside the commands, so that --help
+answers at once.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,15 +50,57 @@ def _options(
 
 
 @app.command()
-def check() -> None:
-    """Verify all gradients by the complex step: one line for each op with its worst error."""
+def check(
+    file: Annotated[
+        Path | None, typer.Option(help="A Python file of yours with functions NAME and NAME_backward, to check those.")
+    ] = None,
+    op: Annotated[str | None, typer.Option(help="The NAME to check; without it all pairs of the file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a report to this file, to open in a browser.")] = None,
+) -> None:
+    """Verify gradients by the complex step: all ops and layers of the package, or the ops of your own file.
+
+    In your file NAME(x, ...) returns (y, cache) and NAME_backward(dy, cache) returns the gradients.
+
+    The inputs are what NAME_example() returns: arrays, or (arrays, keywords). Without it they are guessed.
+    """
     with _plain_errors():
-        from rich.console import Console
+        if op is not None and file is None:
+            raise _wrong("--op names a function of your file: give --file too")
+        if html is not None:
+            _check_html(html)
+        code = run_check(file, op, html)
+    raise typer.Exit(code)
 
-        from .terminal import show_check
 
-        if not show_check(Console()):
-            raise typer.Exit(1)
+def run_check(file: Path | None, op: str | None, html: Path | None) -> int:
+    """Do what `an-ref check` does and return the exit code."""
+    from rich.console import Console
+
+    from .gradcheck import userfile
+    from .terminal import show_check, show_reports
+
+    console, complaints = Console(), []
+    if file is None:
+        reports = show_check(console)
+    else:
+        try:
+            module = userfile.load(file)
+            pairs, alone = userfile.find_pairs(module, op)
+        except userfile.UserFileError as error:
+            raise _wrong(str(error)) from None
+        ready, untried = userfile.find_examples(module, pairs)
+        complaints = alone + untried
+        reports = show_reports(console, ((pair.name, userfile.check_pair(module, pair, e)) for pair, e in ready))
+    for complaint in complaints:
+        typer.echo(f"an-ref: {complaint}", err=True)
+    if html is not None and reports:
+        from .gradcheck.html import page
+
+        html.write_text(page(reports), encoding="utf-8")
+        typer.echo(f"\nReport: {html}")
+    if not all(report.ok for _, report in reports):
+        return 1
+    return 2 if complaints else 0
 
 
 @app.command()
@@ -85,7 +129,7 @@ def compare(
 
         data = load_emoji()
         settings = _checked_settings(norms, model, epochs, batch_size, seeds, lr, images=len(data.train_labels))
-        _check_folder(out)
+        _check_folder("--out", out)
         code = run_comparison(settings, data, out)
     raise typer.Exit(code)
 
@@ -102,7 +146,7 @@ def run_comparison(settings: Settings, data: Dataset, out: Path) -> int:
 
     console = Console()
     console.print("Gradients by complex step, worst error of each op:", highlight=False)
-    if not show_check(console):
+    if not all(report.ok for _, report in show_check(console)):
         return 1
     runs = len(settings.norms) * len(settings.seeds)
     epochs = f"{settings.epochs} epoch{'s' * (settings.epochs > 1)}"
@@ -163,15 +207,24 @@ def _check_name(kind: str, name: str, known: Any) -> None:
         raise _wrong(f"unknown {kind} '{name}': did you mean '{near[0]}'? Choose from {', '.join(known)}")
 
 
-def _check_folder(out: Path) -> None:
-    """Make the folder and write something into it, to find out now and not after the first run."""
+def _check_folder(option: str, folder: Path) -> None:
+    """Make the folder and write something into it, to find out now and not after the work."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise _wrong(f"cannot write into --out {out}: {reason}; choose another folder") from None
+        raise _wrong(f"cannot write into {option} {folder}: {reason}; choose another folder") from None
+
+
+def _check_html(path: Path) -> None:
+    """Find out now whether the report can be written, without making or changing it."""
+    if path.is_dir():
+        raise _wrong(f"--html {path} is a folder; give the path of a file in it")
+    _check_folder("the folder of --html", path.parent)
+    if path.exists() and not os.access(path, os.W_OK):
+        raise _wrong(f"cannot write --html {path}: permission denied; choose another path")
 
 
 def _wrong(message: str) -> typer.Exit:

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from .gradcheck.suite import check_all
+from .gradcheck import Report
+from .gradcheck.suite import check_all, check_layers
 from .parallel import Event
 from .report import Summary, verdict
 from .results import Settings
 
 
-def show_check(console: Console) -> bool:
-    """Check every gradient, one line each with its worst error; say what is wrong; return whether nothing is."""
-    wrong = []
-    for name, report in check_all():
-        console.print(f"  {name:<34} {report.max_error:8.1e}  {'ok' if report.ok else 'WRONG'}", highlight=False)
-        if not report.ok:
-            wrong.append(report)
-    for report in wrong:
-        console.print(f"\n{report}", highlight=False, markup=False, soft_wrap=True)
-    return not wrong
+def show_check(console: Console) -> list[tuple[str, Report]]:
+    """Check every op and every layer of the package and show it; return the reports."""
+    return show_reports(console, itertools.chain(check_all(), check_layers()))
+
+
+def show_reports(console: Console, checks: Iterable[tuple[str, Report]]) -> list[tuple[str, Report]]:
+    """Show one line for each check as it is done, with its worst error, then whole what has something to say."""
+    reports = []
+    for name, report in checks:
+        line = f"  {name:<34} {report.max_error:8.1e}  {'ok' if report.ok else 'WRONG'}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        reports.append((name, report))
+    for _, report in reports:
+        if not report.ok or report.blind or report.notes:
+            console.print(f"\n{report}", highlight=False, markup=False, soft_wrap=True)
+    return reports
 
 
 class TrainingProgress:

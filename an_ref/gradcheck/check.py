@@ -11,6 +11,7 @@ import numpy as np
 from ..validation import Array, check_choice
 from ..variants import array_names
 from . import derivatives
+from .curve import step_curve
 from .diagnose import explain, scene
 from .measure import Measured, Problem, measure
 from .purity import purity_findings
@@ -134,6 +135,8 @@ def _check(
         tuple(m.name for m in measured if m.blind),
         _sorted([*wrong, *(f for f in purity if f.index is None or f.index not in blamed)]),
         (f"{fault}; central differences were used, which are less exact",) if fault else (),
+        tuple(measured),
+        lambda name: step_curve(op, arrays, names.index(name), dy, hyper, complex_safe=fault is None),
     )
 
 
@@ -200,8 +203,9 @@ def _names(op: Callable[..., Any], hyper: dict[str, Any], count: int) -> list[st
 def _findings(wrong: list[Measured], problem: Problem, names: Sequence[str]) -> tuple[Finding, ...]:
     if not wrong:
         return ()
-    seen = scene(problem, names)
-    return tuple(_finding(m, explain(m, seen)) for m in wrong)
+    with np.errstate(all="ignore"):  # a hypothesis may divide by a zero of the parameters
+        seen = scene(problem, names)
+        return tuple(_finding(m, explain(m, seen)) for m in wrong)
 
 
 def _sorted(findings: list[Finding]) -> tuple[Finding, ...]:

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..validation import Array
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.figure import Figure
+
+    from .curve import StepCurve
+    from .measure import Measured
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,10 @@ class Finding:
     where: tuple[int, ...] | None = None
 
 
+def _no_curve(name: str) -> StepCurve:
+    raise RuntimeError(f"this report was not made by check_gradients, so there is no curve for {name}")
+
+
 @dataclass(frozen=True)
 class Report:
     """The outcome of a check.
@@ -32,6 +45,7 @@ class Report:
     blind     names of arguments that the cotangent cannot see: along it their gradient vanishes, right or wrong
     findings  all faults
     notes     what a reader should know, and what is no fault: a forward that is not complex-safe, say
+    measured  for each argument the gradients behind its error; curve(name) measures the error against the step size
     """
 
     op: str
@@ -40,6 +54,8 @@ class Report:
     blind: tuple[str, ...]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
+    measured: tuple[Measured, ...] = field(default=(), repr=False, compare=False)
+    curve: Callable[[str], StepCurve] = field(default=_no_curve, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -62,3 +78,14 @@ class Report:
             lines.append(f"  this cotangent cannot see the gradient of {', '.join(self.blind)}: use a random one")
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from .html import report_html  # templates are loaded only where a notebook asks
+
+        return report_html(self)
+
+    def plot(self) -> Figure:
+        """Draw the worst argument: error map, analytic against numeric, error against step size. Returns the figure."""
+        from .plot import plot_report  # matplotlib takes a second to load
+
+        return plot_report(self)
