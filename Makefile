@@ -8,7 +8,7 @@ ARGS ?=
 PIP := .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help compare test lint soak
+.PHONY: help compare test lint soak mutants
 .NOTPARALLEL:
 
 help: ## print this list
@@ -28,6 +28,9 @@ lint: .venv/test.stamp ## run ruff (rules and format) and mypy
 soak: .venv/test.stamp ## check the gradients of 10,000 random cases: the checker must raise no false alarm
 	@.venv/bin/python scripts/soak.py $(ARGS)
 
+mutants: .venv/mutants.stamp ## break the core in 1,800 places, one at a time: a test must notice each (docs/mutants.md)
+	@.venv/bin/python scripts/mutants.py $(ARGS)
+
 # pip is the last thing that venv puts there, so a half-made .venv is finished at the next run.
 .venv/bin/pip:
 	@command -v "$(PYTHON)" >/dev/null || { echo "an_ref needs Python 3.11 or later: '$(PYTHON)' was not found; try: make PYTHON=python3.12" >&2; exit 1; }
@@ -44,3 +47,8 @@ soak: .venv/test.stamp ## check the gradients of 10,000 random cases: the checke
 	@echo "installing an_ref and its test tools into .venv"
 	@$(PIP) -e '.[test]'
 	@touch .venv/run.stamp $@
+
+.venv/mutants.stamp: pyproject.toml | .venv/bin/pip
+	@echo "installing mutmut and the test tools into .venv"
+	@$(PIP) -e '.[test,mutants]'
+	@touch .venv/run.stamp .venv/test.stamp $@

@@ -175,6 +175,13 @@ def test_wrong_numbers_of_logits(logits):
     _fails("switchable_norm", (*arrays[:4], np.ones(2)), hyper, ValueError, "var_logits", "of mean_logits = (3,)")
 
 
+@pytest.mark.parametrize(("index", "name"), [(3, "mean_logits"), (4, "var_logits")])
+def test_logits_that_are_no_array_are_named(index, name):
+    arrays, _ = _good("switchable_norm")
+    arrays = (*arrays[:index], [0.0, 0.0, 0.0], *arrays[index + 1 :])
+    _fails("switchable_norm", arrays, {}, TypeError, f"{name} must be a NumPy array, got list")
+
+
 def test_running_statistics_that_are_missing_or_too_many():
     arrays, hyper = _good("attentive_norm")
     needed = "running_mean, running_var, attn_running_mean, attn_running_var"

@@ -40,6 +40,8 @@ def test_law_of_total_variance(drawn):
         mu = x.mean(over, keepdims=True)
         var = ((x - mu) ** 2).mean(over, keepdims=True)
         shape = (len(x), C, *[1] * (x.ndim - 2))
+        within = x.reshape(*x.shape[:2], -1).var(-1)
+        _close(cache.v, within, np.abs(x).max() ** 2)
         _close(cache.mu.reshape(shape), np.broadcast_to(mu, shape), np.abs(x).max())
         _close(cache.var.reshape(shape), np.broadcast_to(var, shape), np.abs(x).max() ** 2)
 

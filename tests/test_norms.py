@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from an_ref import batch_norm, check_gradients
+from an_ref import batch_norm, batch_norm_eval, check_gradients
 from tests.cases import NORMS, VARIANTS, adjoint_error, case, feature_maps, ops
 
 EPS = {np.float16: 2e-3, np.float32: 1e-5, np.float64: 1e-12}
@@ -197,3 +197,23 @@ def test_a_large_mean_does_not_destroy_float32():
     y, _ = batch_norm(x, one, zero)
     exact, _ = batch_norm(x.astype(np.float64), one.astype(np.float64), zero.astype(np.float64))
     assert np.abs(y - exact).max() < 2e-4
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_the_backward_is_linear_over_complex_dy(name):
+    rng = np.random.default_rng(10)
+    arrays, hyper = case(name, _x(rng), rng)
+    op, op_backward = ops(name)
+    y, cache = op(*arrays, **hyper)
+    real, imaginary = rng.standard_normal((2, *y.shape))
+    parts = zip(op_backward(real, cache), op_backward(imaginary, cache), strict=True)
+    for g, (of_real, of_imaginary) in zip(op_backward(real + 1j * imaginary, cache), parts, strict=True):
+        np.testing.assert_allclose(g, of_real + 1j * of_imaginary, rtol=1e-12, atol=1e-12)
+
+
+def test_the_cache_of_batch_norm_eval_holds_the_running_statistics_as_tables():
+    rng = np.random.default_rng(11)
+    (x, gamma, beta, mean, var), _ = case("batch_norm_eval", _x(rng), rng)
+    _, cache = batch_norm_eval(x, gamma, beta, mean, var, eps=0.1)
+    for table, row in ((cache.mu, mean), (cache.var, var), (cache.rstd, (var + 0.1) ** -0.5)):
+        np.testing.assert_allclose(table, np.tile(row, (len(x), 1)), rtol=1e-14)

@@ -1,0 +1,132 @@
+"""The sweeps over feature maps: formulas, blocks, dtypes."""
+
+import numpy as np
+import pytest
+
+from an_ref import sweeps
+
+N, C, M = 5, 3, 8  # maps of 2 x 4
+
+
+@pytest.fixture(autouse=True)
+def _two_samples_in_a_block(monkeypatch):
+    monkeypatch.setattr(sweeps, "BLOCK_BYTES", 2 * C * M * 8 + 8)
+
+
+def _draw(seed=0):
+    """Return dy and x, (N, C, 2, 4), and four tables, (N, C)."""
+    rng = np.random.default_rng(seed)
+    return *rng.standard_normal((2, N, C, 2, 4)), *rng.standard_normal((4, N, C))
+
+
+def test_blocks_hold_as_many_samples_as_fit_and_at_least_one(monkeypatch):
+    x = np.zeros((N, C, M))
+    assert list(sweeps._blocks(x)) == [slice(0, 2), slice(2, 4), slice(4, 6)]
+    assert list(sweeps._blocks(x.astype(np.float32))) == [slice(0, 4), slice(4, 8)]
+    monkeypatch.setattr(sweeps, "BLOCK_BYTES", 1)
+    assert list(sweeps._blocks(x)) == [slice(n, n + 1) for n in range(N)]
+
+
+def test_moments_and_means_are_those_of_numpy():
+    _, x, *_ = _draw()
+    m, v = sweeps.moments(x, x.dtype)
+    np.testing.assert_allclose(m, x.mean((2, 3)), rtol=1e-14)
+    np.testing.assert_allclose(v, x.var((2, 3)), rtol=1e-14)
+    np.testing.assert_array_equal(sweeps.means(x, x.dtype), m)
+
+
+def test_moments_are_summed_in_the_dtype_that_is_asked_for():
+    x = np.full((N, C, 2, 4), 60000, np.float16)  # the sum of two of them is no float16
+    dtype = np.dtype(np.float32)
+    for table in (*sweeps.moments(x, dtype), sweeps.means(x, dtype)):
+        assert table.dtype == dtype
+        assert set(table.flat) <= {0, 60000}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+def test_a_sum_has_the_dtype_of_its_block(dtype):
+    """Ones of a wider dtype would make a wide copy of the block."""
+    total = sweeps._sum(np.full((2, C, M), 3, dtype))
+    assert total.dtype == dtype
+    np.testing.assert_array_equal(total, np.full((2, C), 3 * M))
+
+
+def test_peaks_are_the_first_maxima_of_the_real_part():
+    x = np.zeros((2, 1, 2, 2), complex)
+    x[0, 0] = [[1 + 5j, 2 + 1j], [2 + 3j, -4]]
+    peak, where = sweeps.peaks(x, x.dtype)
+    np.testing.assert_array_equal(peak, [[2 + 1j], [0]])
+    np.testing.assert_array_equal(where, [[1], [0]])
+    assert sweeps.peaks(x.real.astype(np.float16), np.dtype(np.float32))[0].dtype == np.float32
+
+
+def test_scale_shift_is_rounded_once_at_the_end():
+    _, x, a, m, b, _ = _draw()
+    y = a[..., None, None] * (x - m[..., None, None]) + b[..., None, None]
+    np.testing.assert_array_equal(sweeps.scale_shift(x, a, m, b, x.dtype), y)
+    low = x.astype(np.float16)
+    y = a[..., None, None] * (low - m[..., None, None]) + b[..., None, None]
+    np.testing.assert_array_equal(sweeps.scale_shift(low, a, m, b, low.dtype), y.astype(np.float16))
+
+
+def test_gradient_sums():
+    dy, x, m, *_ = _draw()
+    da, db = sweeps.gradient_sums(dy, x, m)
+    np.testing.assert_allclose(da, (dy * (x - m[..., None, None])).sum((2, 3)), rtol=1e-12)
+    np.testing.assert_allclose(db, dy.sum((2, 3)), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("of_dy", "of_tables", "expected"),
+    [("f2", "f4", "f4"), ("f4", "f4", "f4"), ("f8", "f4", "f8"), ("f4", "f8", "f8"), ("c16", "f8", "c16")],
+)
+def test_gradient_sums_have_the_wider_dtype_of_dy_and_the_tables(of_dy, of_tables, expected):
+    dy, x, m, *_ = _draw()
+    for table in sweeps.gradient_sums(dy.astype(of_dy), x.astype("f4"), m.astype(of_tables)):
+        assert table.dtype == expected
+
+
+def test_gradient_sums_add_up_float16_in_the_dtype_of_the_tables():
+    dy, x = (np.full((N, C, 2, 4), value, np.float16) for value in (60000, 1))
+    _, db = sweeps.gradient_sums(dy, x, np.zeros((N, C), np.float32))
+    np.testing.assert_array_equal(db, np.float32(M * 60000))
+
+
+def test_combine():
+    dy, x, a, m, dm, dv = _draw()
+    without_dv = a[..., None, None] * dy + dm[..., None, None] / M
+    np.testing.assert_allclose(sweeps.combine(dy, x, a, m, dm), without_dv, rtol=1e-12)
+    dx = without_dv + 2 / M * dv[..., None, None] * (x - m[..., None, None])
+    np.testing.assert_allclose(sweeps.combine(dy, x, a, m, dm, dv), dx, rtol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [1, 1 + 2j])
+def test_combine_adds_the_gradient_of_each_maximum_at_its_place(factor):
+    dy, x, a, m, dm, dpeak = _draw()
+    where = np.arange(N * C).reshape(N, C) % M
+    there = np.arange(M).reshape(2, 4) == where[..., None, None]
+    dm, dpeak = factor * dm, factor * dpeak
+    dx = sweeps.combine(dy, x, a, m, dm) + dpeak[..., None, None] * there
+    np.testing.assert_allclose(sweeps.combine(dy, x, a, m, dm, peak=(dpeak, where)), dx, rtol=1e-12)
+
+
+def test_combine_computes_in_the_dtype_of_the_tables_and_rounds_at_the_end():
+    """float32 tables are not widened to float64; a float16 x gets its gradient, the maximum's share included, at once."""
+    dy, x, a, m, dm, dpeak = (array.astype(np.float32) for array in _draw())
+    dx = a[..., None, None] * dy + dm[..., None, None] / M
+    np.testing.assert_array_equal(sweeps.combine(dy, x, a, m, dm), dx)
+    where = np.zeros((N, C), int)
+    dx[..., 0, 0] = a * dy[..., 0, 0] + dpeak + dm / M
+    half = sweeps.combine(dy, x.astype(np.float16), a, m, dm, peak=(dpeak, where))
+    np.testing.assert_array_equal(half, dx.astype(np.float16))
+
+
+def test_combine_has_the_dtype_of_x_or_is_complex():
+    dy, x, a, m, dm, _ = _draw()
+    assert sweeps.combine(dy, x.astype(np.float32), a, m, dm).dtype == np.float32
+    for i in range(3):
+        arrays = [dy, a, dm]
+        arrays[i] = arrays[i] * (1 + 2j)
+        dy_, a_, dm_ = arrays
+        dx = a_[..., None, None] * dy_ + dm_[..., None, None] / M
+        np.testing.assert_allclose(sweeps.combine(dy_, x, a_, m, dm_), dx, rtol=1e-12)
