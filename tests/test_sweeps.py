@@ -111,7 +111,7 @@ def test_combine_adds_the_gradient_of_each_maximum_at_its_place(factor):
 
 
 def test_combine_computes_in_the_dtype_of_the_tables_and_rounds_at_the_end():
-    """float32 tables are not widened to float64; a float16 x gets its gradient, the maximum's share included, at once."""
+    """A gradient in float16 is rounded once: after the share of the maximum has been added."""
     dy, x, a, m, dm, dpeak = (array.astype(np.float32) for array in _draw())
     dx = a[..., None, None] * dy + dm[..., None, None] / M
     np.testing.assert_array_equal(sweeps.combine(dy, x, a, m, dm), dx)
