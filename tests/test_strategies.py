@@ -66,7 +66,9 @@ def test_feature_maps_keep_their_promises(data, dtype, axes, min_samples, min_po
     assert x.size > C
     assert x.dtype == dtype
     assert abs(x.mean() - 200) < 20
-    assert 0 < x.astype(np.float64).std() < 10
+    assert x.astype(np.float64).std() < 10
+    if dtype != np.float16:  # which may round two numbers near 200 to the same
+        assert x.std() > 0
 
 
 def test_feature_maps_have_all_numbers_of_axes_and_all_scales():
