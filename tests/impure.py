@@ -48,3 +48,12 @@ def expect_one(findings, name, *words):
     assert [finding.name for finding in findings] == [name], [finding.message for finding in findings]
     for word in words:
         assert word in findings[0].message, findings[0].message
+
+
+class Slots:
+    """A cache without a __dict__."""
+
+    __slots__ = ("held",)
+
+    def __init__(self, held):
+        self.held = held

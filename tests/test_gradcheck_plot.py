@@ -1,15 +1,14 @@
 """Report.plot: what it measures and what it draws."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 import an_ref
+from an_ref import check_gradients
+from an_ref.gradcheck import Finding, Report
 from an_ref.gradcheck.curve import optimum, step_curve
-from an_ref.gradcheck.measure import Problem, measure
-from an_ref.gradcheck.plot import _tiled, plot_report
+from an_ref.gradcheck.plot import _tiled
 
 
 def arrays(shape=(3, 4, 2, 5)):
@@ -23,24 +22,8 @@ def wrong_in_one_channel(dy, cache):
     return dx, dgamma, dbeta
 
 
-def report_of(op, op_backward, arrays, names, findings=()):
-    """What plot_report needs of a report, from a real measurement."""
-    rng = np.random.default_rng(1)
-    y, cache = op(*arrays)
-    dy = np.asarray(rng.standard_normal(np.shape(y)))
-    gradients = op_backward(dy, cache)
-    gradients = gradients if isinstance(gradients, tuple) else (gradients,)
-    problem = Problem(op, op_backward, arrays, {}, y, dy, "complex", False)
-    measured = tuple(measure(problem, i, names[i], np.array(g), rng) for i, g in enumerate(gradients))
-
-    def curve(name):
-        return step_curve(op, arrays, names.index(name), dy, {})
-
-    return SimpleNamespace(op=op.__name__, method="complex step", measured=measured, findings=findings, curve=curve)
-
-
 def batch_norm_report(op_backward, shape=(3, 4, 2, 5)):
-    return report_of(an_ref.batch_norm, op_backward, arrays(shape), ["x", "gamma", "beta"])
+    return check_gradients(an_ref.batch_norm, op_backward, arrays(shape))
 
 
 def curve_of_batch_norm(**options):
@@ -96,7 +79,7 @@ def test_tiles_hold_every_entry_once(shape):
 
 
 def test_the_worst_argument_is_drawn_with_its_error():
-    figure = plot_report(batch_norm_report(wrong_in_one_channel))
+    figure = batch_norm_report(wrong_in_one_channel).plot()
     assert isinstance(figure, Figure)
     assert figure._repr_png_().startswith(b"\x89PNG")
     assert "batch_norm: dx is wrong, error" in figure.get_suptitle()
@@ -115,7 +98,7 @@ def test_the_worst_argument_is_drawn_with_its_error():
 
 
 def test_a_right_argument_is_called_right():
-    figure = plot_report(batch_norm_report(an_ref.batch_norm_backward))
+    figure = batch_norm_report(an_ref.batch_norm_backward).plot()
     assert "is right, error" in figure.get_suptitle()
     assert figure.axes[0].get_title(loc="left").endswith("rounding alone")
 
@@ -125,20 +108,19 @@ def test_entries_that_are_not_finite_are_told():
         return np.where(cache.x > 1, np.nan, an_ref.relu_backward(dy, cache))
 
     x = np.array([[0.5, 2.0, -1.0], [1.5, -0.5, 0.1]])
-    figure = plot_report(report_of(an_ref.relu, with_nan, (x,), ["x"]))
+    figure = check_gradients(an_ref.relu, with_nan, (x,)).plot()
     assert "2 of 6 entries are not finite" in figure.axes[0].get_title(loc="left")
     assert figure._repr_png_()
 
 
 def test_a_large_argument_has_no_map_but_a_curve():
-    figure = plot_report(batch_norm_report(an_ref.batch_norm_backward, (5, 16, 8, 8)))
+    figure = batch_norm_report(an_ref.batch_norm_backward, (5, 16, 8, 8)).plot()
     for axes in figure.axes[:2]:
         assert "x has 5,120 entries" in axes.texts[0].get_text().replace("\n", " ")
     assert len(figure.axes[2].lines) >= 4
 
 
 def test_nothing_to_compare_is_said():
-    finding = SimpleNamespace(message="dx must have the shape of x")
-    figure = plot_report(SimpleNamespace(op="f", method="complex step", measured=(), findings=(finding,)))
+    figure = Report("f", "complex step", {}, (), (Finding(0, "x", "dx must have the shape of x"),)).plot()
     assert figure.get_suptitle() == "f: no gradient could be compared"
     assert figure.axes[0].texts[0].get_text() == "dx must have the shape of x"

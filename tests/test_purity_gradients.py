@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from impure import expect_one, find, inputs, squash, squash_backward
+from impure import Slots, expect_one, find, inputs, squash, squash_backward
 
 from an_ref.gradcheck.purity import purity_findings
 
@@ -137,13 +137,6 @@ def test_results_that_share_memory_with_inputs(op, op_backward, name, words):
     expect_one(find(op, op_backward, inputs()[:1], ["x"]), name, words)
 
 
-class Slots:
-    __slots__ = ("held",)
-
-    def __init__(self, held):
-        self.held = held
-
-
 def test_a_gradient_that_shares_memory_with_the_cache():
     def op(x):
         return 3 * x, Slots([0 * x])
@@ -251,3 +244,46 @@ def test_an_op_that_works_only_once():
     assert (
         findings[1].message == "op raises RuntimeError: already used in a later call, after it has worked in the first"
     )
+
+
+def test_nan_in_y_too_is_told():
+    with np.errstate(all="ignore"):
+        findings = find(lambda x: (x / 0, None), lambda dy, cache: dy / 0, inputs()[:1], ["x"])
+    expect_one(findings, "x", "dx is not finite though all inputs are, and so is y")
+
+
+def test_several_layouts_in_one_finding():
+    def op(x):
+        y = np.cumsum(x.ravel(order="K")).reshape(x.shape)
+        return y, y.copy()
+
+    def op_backward(dy, y):
+        return np.cumsum(dy.ravel()[::-1])[::-1].reshape(dy.shape) + 0 * y
+
+    x = np.random.default_rng(6).standard_normal((2, 3, 4, 5))
+    words = "in Fortran order y is wrong (the same in channels-last memory)"
+    expect_one(find(op, op_backward, (x,)), "x", words)
+
+
+def test_layouts_beside_integers():
+    def op(x, labels):
+        y = x.reshape(-1, order="A")[labels]
+        return y, (x.shape, labels)
+
+    def op_backward(dy, cache):
+        dx = np.zeros(cache[0])
+        np.add.at(dx.reshape(-1), cache[1], dy)
+        return dx
+
+    expect_one(find(op, op_backward, (inputs()[0], np.array([3, 7, 1]))), "x", "with x in Fortran order y is wrong")
+
+
+def test_y_and_a_gradient_are_wrong():
+    def op(x):
+        order = np.argsort(x.ravel(order="K"), kind="stable")
+        return 3 * x.ravel(order="K").reshape(x.shape), order
+
+    def op_backward(dy, order):
+        return 3 * dy * (1 + order.reshape(dy.shape))
+
+    expect_one(find(op, op_backward, inputs()[:1]), "x", "with x in Fortran order y and dx are wrong")

@@ -54,8 +54,7 @@ def step_curve(
 ) -> StepCurve:
     """Measure the error of the derivatives of sum(dy * op(*arrays, **hyper)) in arrays[index] against the step size.
 
-    One random direction, from a fixed seed; in double precision. complex_safe: whether op passes complex numbers
-    through. About 100 to 200 forwards.
+    One random direction, in double precision; 100 to 200 forwards. complex_safe: op passes complex numbers through.
     """
     exact = tuple(a.astype(np.float64) if a.dtype.kind == "f" else a for a in arrays)
     direction = np.asarray(np.random.default_rng(17).standard_normal(exact[index].shape))
@@ -71,13 +70,18 @@ def step_curve(
         values["complex"] = np.array([along("complex", h * size).sum() for h in steps])
         terms = along("complex")
     else:
-        moves = np.abs(np.diff(values["five_point"]))
-        calm = int(np.argmin(np.where(np.isfinite(moves), moves, np.inf)))
+        calm = _calmest(values["five_point"])
         terms = along("five_point", float(steps[calm]))
         values["five_point"][calm] = np.nan  # compared with itself
     reference, scale = float(terms.sum()), float(np.abs(terms).sum()) or 1.0
     errors = {method: _clipped(np.abs(v - reference) / scale) for method, v in values.items()}
     return StepCurve(steps, errors, direction, reference, scale)
+
+
+def _calmest(values: Array) -> int:
+    """Return where neighbouring values differ least."""
+    moves = np.abs(np.diff(values))
+    return int(np.argmin(np.where(np.isfinite(moves), moves, np.inf)))
 
 
 def _clipped(errors: Array) -> Array:

@@ -207,11 +207,11 @@ def _behaviour(probe: Probe, run: Run) -> list[Finding]:
         return []
     again = run.again if isinstance(run.again, RaisedError) else [numbers(g) for g in run.again]
     harmed = bool(differing(run.values, again))
-    once = consumed(probe, run.values, again) if harmed else []
-    if once:
-        return once
     second = probe.forward()
     random = not_repeatable(probe, run.forward, second)
+    once = consumed(probe, run.values, again, random=bool(random)) if harmed else []
+    if once:
+        return [*random, *once]
     found = [*random, *(harmed_by_y(probe, run.values, again) if harmed else [])]
     if not (random and harmed):
         found += linear(probe, second.cache if harmed else run.forward.cache, run.values)

@@ -97,7 +97,10 @@ def _how_bent(probe: Probe, cache: Any, i: int, g: Array) -> str:
         return "-dy gives the same as dy; is np.abs(dy) or dy ** 2 used?"
     if repeated(minus, -g) and not repeated(twice, 2 * g):
         return "2 dy does not give twice as much; is dy clipped, rounded or raised to a power?"
-    return "the sum of two dy does not give the sum of their gradients; use dy only in sums and in products without dy"
+    return (
+        "the sum of two dy does not give the sum of their gradients; use dy only in sums and in products without dy, "
+        "and do not round to a shorter dtype"
+    )
 
 
 # --- any strides -----------------------------------------------------------------------------------------------------
