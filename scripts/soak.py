@@ -33,7 +33,7 @@ from an_ref.results import usable_cores
 from an_ref.strategies import CONTENTS, fill
 
 JOB, STEP = 400, 20  # cases in one process, and from one sign of life to the next
-METHODS = ("complex",) * 7 + ("central", "five_point", "adjoint")
+METHODS = ("complex",) * 7 + ("central", "five_point", "adjoint", "second_order")
 NORMS = ("batch_norm", "layer_norm", "instance_norm", "group_norm", "switchable_norm", "squeeze_excite")
 EVALS = ("batch_norm_eval", "switchable_norm_eval")
 ATTENTIVE = ("attentive_norm", "attentive_norm_eval")

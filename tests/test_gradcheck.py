@@ -191,3 +191,67 @@ def test_a_forgotten_gradient_is_found_and_running_statistics_are_not():
 def test_a_forward_without_a_cache_is_one_clear_line():
     with pytest.raises(TypeError, match=r"must return the pair \(y, cache\), got ndarray"):
         check_gradients(lambda x: 2 * x, lambda dy, cache: 2 * dy, (np.ones(3),))
+
+
+def _float32(rng, *shapes):
+    return tuple(rng.standard_normal(shape).astype(np.float32) for shape in shapes)
+
+
+@pytest.mark.parametrize("method", ["complex", "adjoint"])
+@pytest.mark.parametrize("offset", [0, 1e4])
+def test_a_zero_gradient_that_is_rounding_raises_no_false_alarm(method, offset):
+    """With one value in each map the derivative of instance_norm is zero, and float32 leaves rounding instead."""
+    for seed in range(40):
+        x, gamma, beta = _float32(np.random.default_rng(seed), (2, 3, 1), 3, 3)
+        arrays = (x + np.float32(offset), gamma, beta)
+        report = check_gradients(an_ref.instance_norm, an_ref.instance_norm_backward, arrays, method=method, rng=seed)
+        assert report.ok, report
+
+
+def test_a_saturated_softmax_raises_no_false_alarm():
+    for gap in (18, 21.5, 25, 32):
+        logits = np.array([[0, gap], [gap + 1, 0], [0.0, gap]])
+        arrays = (logits, np.array([1, 0, 1]))
+        assert check_gradients(an_ref.softmax_cross_entropy, an_ref.softmax_cross_entropy_backward, arrays).ok
+
+
+def test_linearity_is_not_judged_by_float32_rounding_alone():
+    """One value in each map, tiny: what is left of dx is rounding, and rounding is not linear."""
+    for seed in range(40):
+        x, gamma, beta, *logits = _float32(np.random.default_rng(seed), (3, 1, 1), 1, 1, 2, 2)
+        arrays = (x * np.float32(1e-6), gamma, beta, *logits)
+        ops = an_ref.textbook.switchable_norm, an_ref.textbook.switchable_norm_backward
+        report = check_gradients(*ops, arrays, method="central", rng=seed)
+        assert report.ok, report
+
+
+def test_an_error_that_only_rounding_explains_is_noted():
+    x, gamma, beta = _float32(np.random.default_rng(3), (2, 3, 1), 3, 3)
+    report = check_gradients(an_ref.instance_norm, an_ref.instance_norm_backward, (x + np.float32(1e4), gamma, beta))
+    assert report.max_error > 1e-4
+    assert "the error of dx is no larger than rounding explains" in report.notes[0]
+    assert not check_gradients(an_ref.batch_norm, an_ref.batch_norm_backward, _arrays()).notes
+
+
+def _uncentred(x, gamma, beta):
+    """E[x^2] - E[x]^2 loses all digits in float32 behind an offset."""
+    mu, rms = x.mean(0), (x * x).mean(0)
+    rstd = 1 / np.sqrt(rms - mu * mu + x.dtype.type(1e-3))
+    xhat = (x - mu) * rstd
+    return gamma * xhat + beta, (xhat, gamma, rstd)
+
+
+def _uncentred_backward(dy, cache):
+    xhat, gamma, rstd = cache
+    g = gamma * dy
+    return rstd * (g - g.mean(0) - xhat * (g * xhat).mean(0)), (dy * xhat).sum(0), dy.sum(0)
+
+
+def test_a_formula_that_loses_all_digits_in_float32_is_noted():
+    x, gamma, beta = _float32(np.random.default_rng(4), (50, 3), 3, 3)
+    assert not check_gradients(_uncentred, _uncentred_backward, (x, gamma, beta)).notes
+    report = check_gradients(_uncentred, _uncentred_backward, (x + np.float32(1000), gamma, beta))
+    assert report.max_error > 0.01
+    assert "the error of dx, dgamma is no larger than rounding explains" in report.notes[0]
+    centred = check_gradients(an_ref.batch_norm, an_ref.batch_norm_backward, (x + np.float32(1000), gamma, beta))
+    assert centred.max_error < 1e-3

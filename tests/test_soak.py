@@ -26,7 +26,7 @@ def test_all_ops_variants_methods_and_contents_are_drawn(soak):
     ops = {name.removesuffix("_backward") for name in an_ref.__all__ if name.endswith("_backward")}
     assert {case.name for case in cases if "textbook" not in case.name} == ops
     assert len({case.name for case in cases if "textbook" in case.name}) == 7
-    assert {case.method for case in cases} == {"complex", "central", "five_point", "adjoint"}
+    assert {case.method for case in cases} == {"complex", "central", "five_point", "adjoint", "second_order"}
     assert {case.content for case in cases} == set(CONTENTS)
     assert {a.dtype.name for case in cases for a in case.arrays} == {"float32", "float64", "int64"}
     names = ("standardize", "descriptor", "transform", "activation")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,15 @@ from ..validation import Array, check_choice
 from ..variants import array_names
 from . import derivatives
 from .curve import step_curve
-from .diagnose import explain, scene
+from .diagnosis import explain, scene
 from .measure import Measured, Problem, measure
 from .purity import purity_findings
 from .report import Finding, Report
 from .safety import complex_fault
+from .second_order import second_order
 
 CONSTANTS = ("running", "label", "target", "mask", "mean", "var", "std")  # in names of arrays without a gradient
-METHODS = ("complex", "central", "five_point", "adjoint")
+METHODS = ("complex", "central", "five_point", "adjoint", "second_order")
 VERBS = ("is ", "has ", "lacks ")  # a diagnosis begins with one of these, or with its own subject
 WORDS = {"complex": "complex step", "central": "central differences", "five_point": "five-point differences"}
 
@@ -40,11 +42,12 @@ def check_gradients(
 
     op: takes the arrays, differentiable ones first, and returns y and a cache. op_backward: takes dy and the cache and
     returns one gradient for each differentiable array, in order (a single one may come bare).
-    method: "complex" (the complex step; exact to about 1e-15), "central" or "five_point" differences, or "adjoint":
-    <dy, J u> = <J^T dy, u> along a few random directions u, one complex forward for each. Arguments with more than 4000
-    entries are always checked along directions. A forward that does not pass complex numbers through is noticed; then
-    central differences are used, and a note says so. cotangent: the dy to use, shaped like y; by default it is drawn
-    from `rng`, which is what makes the check see every term.
+    method: "complex" (the complex step; exact to about 1e-15), "central" or "five_point" differences, "adjoint":
+    <dy, J u> = <J^T dy, u> along a few random directions u, one complex forward for each; or "second_order": the
+    derivative H of the gradients of <dy, y>, by complex-stepping op_backward, must be symmetric. Arguments with more
+    than 4000 entries are always checked along directions. A forward that does not pass complex numbers through is
+    noticed; then central differences are used, and a note says so. cotangent: the dy to use, shaped like y; by default
+    it is drawn from `rng`, which is what makes the check see every term.
     Derivatives are computed in double precision; a float32 gradient is held to what float32 can give.
     Returns a Report with .ok, .max_error, .blind and .findings. Raises ValueError for an unknown method or a cotangent
     of a wrong shape, and TypeError if an argument is not an array.
@@ -119,25 +122,57 @@ def _check(
         for index, (gradient, array) in enumerate(zip(gradients, arrays, strict=False))
         if np.shape(gradient) == array.shape and array.dtype.kind in "fc" and gradient is not None
     ]
-    derivative = "complex" if method == "adjoint" else method
-    fault = complex_fault(op, arrays, comparable, hyper) if derivative == "complex" else None
-    derivative = "central" if fault else derivative
-    problem = Problem(op, op_backward, arrays, hyper, y, dy, derivative, method == "adjoint")
-    measured = [measure(problem, i, names[i], np.array(gradients[i]), generator) for i in comparable]
-    wrong = _findings([m for m in measured if m.wrong], problem, names)
-    wrong = (*wrong, *_forgotten(names, len(gradients), problem))
+    problem = Problem(op, op_backward, arrays, hyper, y, dy, method, method == "adjoint")
+    order = _second_order if method == "second_order" else _first_order
+    report = order(title, names, problem, {i: np.array(gradients[i]) for i in comparable}, generator)
+    wrong = (*report.findings, *_forgotten(names, len(gradients), problem))
     blamed = {finding.index for finding in wrong}
     purity = purity_findings(op, op_backward, arrays, hyper, dy, names)
+    findings = _sorted([*wrong, *(f for f in purity if f.index is None or f.index not in blamed)])
+    return replace(report, findings=findings)
+
+
+def _first_order(
+    title: str, names: Sequence[str], problem: Problem, gradients: dict[int, Array], rng: np.random.Generator
+) -> Report:
+    """Hold each gradient against the derivative of the forward."""
+    p = problem
+    derivative = "complex" if p.adjoint else p.method
+    fault = complex_fault(p.op, p.arrays, list(gradients), p.hyper) if derivative == "complex" else None
+    derivative = "central" if fault else derivative
+    p = p._replace(method=derivative)
+    measured = [measure(p, i, names[i], gradient, rng) for i, gradient in gradients.items()]
     return Report(
         title,
-        WORDS[derivative] + (", adjoint test" if method == "adjoint" else ""),
+        WORDS[derivative] + (", adjoint test" if p.adjoint else ""),
         {m.name: m.error for m in measured},
         tuple(m.name for m in measured if m.blind),
-        _sorted([*wrong, *(f for f in purity if f.index is None or f.index not in blamed)]),
-        (f"{fault}; central differences were used, which are less exact",) if fault else (),
+        _findings([m for m in measured if m.wrong], p, names),
+        _notes(fault, measured),
         tuple(measured),
-        lambda name: step_curve(op, arrays, names.index(name), dy, hyper, complex_safe=fault is None),
+        lambda name: step_curve(p.op, p.arrays, names.index(name), p.dy, p.hyper, complex_safe=fault is None),
     )
+
+
+def _second_order(
+    title: str, names: Sequence[str], problem: Problem, gradients: dict[int, Array], rng: np.random.Generator
+) -> Report:
+    """Ask whether the derivative of the gradients is symmetric."""
+    p = problem
+    found = second_order(p.op, p.op_backward, p.arrays, p.hyper, p.dy, names, list(gradients))
+    words = f"second order, {WORDS[found.method]} of the backward"
+    return Report(title, words, found.errors, (), tuple(found.findings), _notes(found.fault, []))
+
+
+def _notes(fault: str | None, measured: list[Measured]) -> tuple[str, ...]:
+    notes = [f"{fault}; central differences were used, which are less exact"] if fault else []
+    rounded = ", ".join(f"d{m.name}" for m in measured if m.rounding)
+    if rounded:
+        notes.append(
+            f"the error of {rounded} is no larger than rounding explains on these inputs, where few digits are right; "
+            f"inputs of size 1 in float64 show more of them"
+        )
+    return tuple(notes)
 
 
 def _pair(title: str, result: Any) -> tuple[Any, Any]:
@@ -156,7 +191,7 @@ def _forgotten(names: Sequence[str], count: int, problem: Problem) -> list[Findi
         if array.dtype.kind not in "fc" or on_purpose:
             continue
         u = np.random.default_rng(22).standard_normal(array.shape)
-        if np.any(derivatives.directional(problem.method, problem.op, problem.exact, index, u, problem.hyper)):
+        if np.any(derivatives.directional("central", problem.op, problem.exact, index, u, problem.hyper)):
             message = (
                 f"d{name} is missing: the number of gradients is {count}, but y depends on {name} too; return its "
                 f"gradient, or if it is a constant pass it as a keyword in hyper"

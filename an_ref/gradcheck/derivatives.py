@@ -62,9 +62,8 @@ def gradient(
 
     One derivative along a unit vector for each entry of the argument.
     """
-    numeric = np.zeros(arrays[index].shape)
-    terms = np.zeros(arrays[index].shape)
-    unit = np.zeros(arrays[index].shape)
+    shape, real = arrays[index].shape, np.promote_types(arrays[index].real.dtype, np.float64)
+    numeric, terms, unit = np.zeros(shape, real), np.zeros(shape, real), np.zeros(shape, real)
     for entry in np.ndindex(unit.shape):
         unit[entry] = 1.0
         product = dy * directional(method, op, arrays, index, unit, hyper, step)

@@ -70,7 +70,7 @@ class Report:
     def __str__(self) -> str:
         verdict = "gradients agree" if self.ok else "WRONG"
         lines = [f"{self.op}: {verdict}, worst error {self.max_error:.1e} ({self.method})"]
-        wrong = {finding.name for finding in self.findings if finding.numeric is not None or finding.index is not None}
+        wrong = {name for finding in self.findings for name in finding.name.split(", ")}
         for name, error in self.errors.items():
             lines.append(f"  {f'd{name}':<16} error {error:.1e}  {'WRONG' if name in wrong else 'ok'}")
         lines += [f"  - {finding.message}" for finding in self.findings]

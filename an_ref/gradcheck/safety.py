@@ -42,8 +42,10 @@ UNSAFE = {
 }
 
 
-def complex_fault(op: Any, arrays: Sequence[Array], indices: Sequence[int], hyper: dict[str, Any]) -> str | None:
-    """Return None if op may be complex-stepped in each argument of `indices`, else what goes wrong.
+def complex_fault(
+    op: Any, arrays: Sequence[Array], indices: Sequence[int], hyper: dict[str, Any], name: str = "forward"
+) -> str | None:
+    """Return None if op may be complex-stepped in each argument of `indices`, else what goes wrong in the `name`.
 
     Along one random direction for each argument, the complex step is held against central differences.
     """
@@ -54,7 +56,7 @@ def complex_fault(op: Any, arrays: Sequence[Array], indices: Sequence[int], hype
         direction = generator.standard_normal(arrays[index].shape)
         fault = _fault_along(op, arrays, index, direction, hyper)
         if fault:
-            return f"the forward is not complex-safe: {fault}{_culprit(op)}"
+            return f"the {name} is not complex-safe: {fault}{_culprit(inspect.unwrap(op))}"
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,7 @@ from .probes import (
 from .report import Finding
 
 FACTOR = 8.0  # the second cotangent is this much larger than dy: a backward that clips shows it
+FALLS = 1e-3  # what is left of a float32 rounding error in float64, at most
 NOISE = 16.0  # a difference below this many times what rounding does is no difference
 
 Results = list[Array]
@@ -45,7 +47,8 @@ def linear(probe: Probe, cache: Any, at_dy: Results) -> list[Finding]:
     found = []
     for i, (zero, g, gv, gb) in enumerate(zip(at_zero, at_dy, at_v, at_both, strict=False)):
         message = _not_zero(zero, g, gv, largest(g, gv, gb))
-        if not message and _bent((g, gv, gb), i, noise):
+        at = (g, gv, gb)
+        if not message and _bent(at, i, noise) and not _straight_in_double(probe, i, (dy, v, both), at):
             message = f"linear in dy, but {_how_bent(probe, cache, i, g)}"
         if message:
             found.append(blame(probe, [i], "dy", f"{probe.gradient_name(i)} must be {message}"))
@@ -71,11 +74,29 @@ def _not_zero(zero: Array, g: Array, gv: Array, scale: float) -> str:
 def _bent(at: tuple[Array, Array, Array], i: int, noise: Callable[[], list[float]]) -> bool:
     """Whether gradient i misses backward(v - 2 dy) = backward(v) - 2 backward(dy) by more than rounding does."""
     g, gv, gb = at
-    wide = np.complex128 if g.dtype.kind == "c" else np.float64
-    distance = gap(gv.astype(wide) - 2 * g.astype(wide), gb.astype(wide))
+    distance = _bend(*at)
     if distance <= max(loose(g) * largest(g, gv, gb), FACTOR * smallest(g)):
         return False
     return distance > NOISE * noise()[i]
+
+
+def _bend(g: Array, gv: Array, gb: Array) -> float:
+    """Return the largest entry of backward(v) - 2 backward(dy) - backward(v - 2 dy)."""
+    wide = np.complex128 if g.dtype.kind == "c" else np.float64
+    return gap(gv.astype(wide) - 2 * g.astype(wide), gb.astype(wide))
+
+
+def _straight_in_double(
+    probe: Probe, i: int, cotangents: tuple[Array, Array, Array], at: tuple[Array, Array, Array]
+) -> bool:
+    """Whether gradient i of low precision is linear in dy when all is computed in float64: then it was rounding."""
+    if all(a.dtype not in (np.float16, np.float32) for a in probe.arrays):
+        return False
+    arrays = tuple(a.astype(np.float64) if a.dtype.kind == "f" else a for a in probe.arrays)
+    wide = dataclasses.replace(probe, arrays=arrays, dy=probe.dy.astype(np.float64))
+    cache = wide.forward().cache
+    g, gv, gb = (wide.gradients(u.astype(np.float64), cache)[i] for u in cotangents)
+    return _bend(g, gv, gb) <= FALLS * _bend(*at)
 
 
 def _noise(probe: Probe, cache: Any, runs: list[tuple[Array, Results]]) -> list[float]:

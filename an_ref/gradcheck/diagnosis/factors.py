@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..validation import Array
+from ...validation import Array
 
 AXES = {2: "NC", 3: "NCL", 4: "NCHW", 5: "NCDHW"}
 POWERS = {1.0: "{}", -1.0: "1/{}", 2.0: "{}^2", -2.0: "1/{}^2", 3.0: "{}^3", -3.0: "1/{}^3", 0.5: "sqrt({})"}

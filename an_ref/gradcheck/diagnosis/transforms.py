@@ -13,7 +13,7 @@ import numpy as np
 
 import an_ref
 
-from ..validation import Array
+from ...validation import Array
 from .known import Known
 
 

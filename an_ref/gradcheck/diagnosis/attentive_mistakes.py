@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import attentive, linear
-from ..activations import hsigmoid
-from ..validation import Array
+from ... import attentive, linear
+from ...activations import hsigmoid
+from ...validation import Array
 from .known import Known
 from .norm_mistakes import dx_mistakes, logit_mistakes, total
 from .terms import Term, attentive_terms, maps, norm_terms, totals

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import losses, squeeze
-from ..statistics import Average, over_batch, over_instance, over_layer
-from ..validation import Array
+from ... import losses, squeeze
+from ...statistics import Average, over_batch, over_instance, over_layer
+from ...validation import Array
 from .known import Known
 
 PLAIN = ("batch_norm", "layer_norm", "instance_norm", "group_norm", "switchable_norm", "switchable_norm_eval")

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import activations, convolution, losses
-from ..validation import Array
+from ... import activations, convolution, losses
+from ...validation import Array
 from .attentive_mistakes import attentive_mistakes
 from .known import Known
 from .norm_mistakes import eval_mistakes, norm_mistakes
@@ -40,11 +40,11 @@ def alternatives(known: Known, dy: Array) -> dict[int, list[Term]]:
 
 def _loss_mistakes(known: Known, dy: Array) -> dict[int, list[Term]]:
     """The gradient of other labels, or with a wrong derivative of the softmax."""
-    logits, labels = known.arrays[:2]
+    logits = known.arrays[0]
     right = losses.softmax_cross_entropy_backward(dy, known.cache)
-    N, K = logits.shape
+    N = len(logits)
     e = np.exp(logits - logits.max(1, keepdims=True))
-    p, onehot = e / e.sum(1, keepdims=True), np.eye(K)[labels]
+    p = e / e.sum(1, keepdims=True)
     target = p - right * N / (dy if np.all(dy) else 1.0)
     found = [
         Term("the labels are permuted: shifted by one class", (p - np.roll(target, 1, 1)) * dy / N),
@@ -55,7 +55,7 @@ def _loss_mistakes(known: Known, dy: Array) -> dict[int, list[Term]]:
         Term("only the diagonal of the softmax's Jacobian is used", -target * (1 - p) * dy / N),
         Term("the softmax is applied twice", (_softmax_rows(p) - target) * dy / N),
         Term("the softmax's factor p is there once too often", p * (p - target) * dy / N),
-        Term("only the diagonal of the softmax's Jacobian is used", p * (1 - p) * (p - onehot) * dy / N),
+        Term("the softmax's derivative p (1 - p) is applied once more", p * (1 - p) * (p - target) * dy / N),
     ]
     return {0: found}
 
@@ -128,14 +128,17 @@ def _linear_mistakes(known: Known, dy: Array) -> dict[int, list[Term]]:
     return found
 
 
+AGAINST = "against the right one: where the code turns the kernel over, it does so"
+
+
 def _conv_mistakes(known: Known, dy: Array) -> dict[int, list[Term]]:
     """dx with a kernel that is flipped or rearranged, or with padding that is cut off at another place."""
     cache = known.cache
     weight = cache.weight
     changes = [
         ("the kernel is flipped (or its flip is forgotten)", weight[..., ::-1, ::-1]),
-        ("the kernel is flipped along its rows alone", weight[..., ::-1, :]),
-        ("the kernel is flipped along its columns alone", weight[..., ::-1]),
+        (f"the kernel is reversed in height (axis 2) {AGAINST} in width alone", weight[..., ::-1, :]),
+        (f"the kernel is reversed in width (axis 3) {AGAINST} in height alone", weight[..., ::-1]),
         ("the kernel is transposed: height and width are exchanged", weight.swapaxes(2, 3)),
         ("the kernel is transposed: input and output channels are exchanged", weight.swapaxes(0, 1)),
         (

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import norms
-from ..statistics import Statistics, over_batch, over_instance, over_layer
-from ..validation import Array
+from ... import norms
+from ...statistics import Statistics, over_batch, over_instance, over_layer
+from ...validation import Array
 from .known import Known
 from .terms import Term, maps, norm_terms, totals
 from .transforms import rearranged
@@ -174,7 +174,8 @@ def _other_rstd(c: Any) -> list[tuple[str, Any]]:
     for i, name in ((0, "first"), (-1, "last")):
         one, part = np.broadcast_to(table[[i]], table.shape), np.broadcast_to(table[:, [i]], table.shape)
         found.append((f"the factor rstd is that of one sample, the {name}, for all", c._replace(rstd=one)))
-        found.append((f"the factor rstd is that of one group, the {name}, for all", c._replace(rstd=part)))
+        words = f"the factor rstd is that of one group, the {name} of each sample, for all"
+        found.append((words, c._replace(rstd=part)))
     return found
 
 
@@ -216,7 +217,7 @@ def logit_mistakes(c: Any, dy: Array, s: Statistics) -> dict[int, list[Term]]:
             Term("w and w' are mixed up: the other softmax's weights are used", other * (dw - (other * dw).sum())),
             Term("only the diagonal of the softmax's Jacobian, w * (1 - w), is used", weights * (1 - weights) * dw),
             Term("the factor w of the softmax's derivative is missing", dw - (weights * dw).sum()),
-            Term("the order of the logits is permuted", right[::-1]),
+            Term("the order of the logits is permuted: it is reversed", right[::-1]),
         ]
     found[3].append(Term("this is the gradient of var_logits", w_ * (raw_ - (w_ * raw_).sum())))
     found[4].append(Term("this is the gradient of mean_logits", w * (raw - (w * raw).sum())))

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import activations, attention, attentive, convolution, linear, losses, norms, squeeze, variants
-from ..validation import Array
+from ... import activations, attention, attentive, convolution, linear, losses, norms, squeeze, variants
+from ...validation import Array
 
 CHOICES = (attention.DESCRIPTORS, attention.TRANSFORM_ARRAYS, attention.ACTIVATIONS)
 EPS = (1e-5, 1e-8, 1e-6, 1e-3, 1e-12, 1e-4, 0.0)

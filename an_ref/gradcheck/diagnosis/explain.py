@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..validation import Array
+from ...validation import Array
+from ..measure import Measured, Problem
 from .factors import constant_along, counts, name_factor, name_vector
 from .known import Known, recognize
-from .measure import Measured, Problem
 from .mistakes import alternatives
 from .terms import Term, maps, terms
 from .transforms import from_other_dy, low_precision
@@ -177,15 +177,15 @@ def _from_other_dy(index: int, g: Array, s: Scene, tolerance: float) -> str | No
 
 
 def _some_term(g: Array, parts: list[Term], s: Scene, tolerance: float) -> str | None:
-    """Name the terms that could be wrong by a factor for each sample and channel."""
+    """Name the terms that could be wrong by a factor for each sample, or channel, or both."""
     suspects = []
     for i, part in enumerate(parts):
         became = g - sum(p.value for j, p in enumerate(parts) if j != i)
         whole = np.broadcast_to(part.value, g.shape)
-        if np.abs(whole).max() and _as_a_whole(became, whole, s, tolerance, named=False):
-            suspects.append(part.words)
-    names = ", or ".join(words.rstrip(",") for words in suspects)
-    return f"is wrong by another factor for each map in {names}" if suspects else None
+        verdict = _as_a_whole(became, whole, s, tolerance, named=False) if np.abs(whole).max() else None
+        if verdict:
+            suspects.append(f"{part.words} {verdict}")
+    return "; or ".join(suspects) or None
 
 
 def _join(said: list[tuple[str, str]]) -> str:
@@ -200,7 +200,7 @@ def _join(said: list[tuple[str, str]]) -> str:
         for kind in ("mean", "variance"):
             if len(terms_) > 1 and all(t.endswith(f"part's {kind}") for t in terms_):
                 terms_ = [f"the path through the {kind} (of all parts)"]
-        sentences.append(f"{', and '.join(terms_)} {'each ' * (len(terms_) > 1)}{verdict}")
+        sentences.append(f"{' and '.join(terms_)} {'each ' * (len(terms_) > 1)}{verdict}")
     return "; ".join(sentences)
 
 
@@ -219,7 +219,7 @@ def _one_term_changed(g: Array, parts: list[Term], s: Scene, tolerance: float) -
             c = float((became * other).sum() / ((other * other).sum() or 1.0))
             if abs(c) > tolerance and _fits(became - c * other, g, tolerance):
                 factor = "" if abs(abs(c) - 1) <= tolerance else f" (and {name_factor(abs(c), s.numbers, tolerance)})"
-                return f"{part.words} is wrong: {words}{factor}"
+                return f"{part.words} is wrong: it is {'-' if c < 0 else ''}{words}{factor}"
     return None
 
 
@@ -251,8 +251,8 @@ def _made_differently(s: Scene) -> Iterator[tuple[str, Array]]:
                                 f"rstd^{power} * " if power > 1 else "rstd * " * power
                             )
                             value = mean * rstd**power * (G if outer_gamma else 1.0)
-                            place = f"the axes {axes}" if axes else "the layer's own cells"
-                            yield f"it is {left}{words}, the mean over {place}", value
+                            place = f", the mean over the axes {axes}" if axes else ""
+                            yield f"{left}{words}{place}", value
 
 
 def _mean(values: Array, axes: tuple[int, ...], cache: Any) -> Array:
