@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-class Dataset(NamedTuple):
-    """Images with labels, split for training and testing.
-
-    name       what to call the set in a report
-    images     uint8, (n, 3, H, W), values 0 to 255
-    labels     int64, (n,), positions in `classes`
-    classes    the names of the classes
-    """
-
-    name: str
-    train_images: NDArray[np.uint8]
-    train_labels: NDArray[np.int64]
-    test_images: NDArray[np.uint8]
-    test_labels: NDArray[np.int64]
-    classes: tuple[str, ...]
+from .dataset import Dataset
 
 
 def load_emoji() -> Dataset:
