@@ -1,4 +1,4 @@
-"""Activations and their gradients: relu, sigmoid, hsigmoid and softmax.
+"""Activations and their gradients: relu, relu6, sigmoid, hsigmoid and softmax.
 
 All but softmax work on each entry alone. Where a function has a kink, complex numbers take the branch of
 their real part. No cache shares memory with y.
@@ -15,6 +15,12 @@ from .validation import Array, cast, check_array, check_integer, check_not_empty
 
 class ReluCache(NamedTuple):
     """What relu keeps for its backward."""
+
+    x: Array
+
+
+class Relu6Cache(NamedTuple):
+    """What relu6 keeps for its backward."""
 
     x: Array
 
@@ -60,6 +66,30 @@ def relu_backward(dy: Array, cache: ReluCache) -> Array:
     check_upstream("relu_backward", dy, x.shape)
     # A product is 10 times faster than numpy.where on signs in random order. Where x is NaN, dy passes.
     return cast(np.asarray(dy * ~(x.real <= 0)), x.dtype)
+
+
+def relu6(x: Array) -> tuple[Array, Relu6Cache]:
+    """Rectified linear unit with a ceiling, y = min(max(x, 0), 6), for x of any shape; NaN stays NaN.
+
+    Returns (y, cache). Raises TypeError if x is not an array of floating-point or complex numbers, ValueError
+    if it is empty. Source: Krizhevsky, "Convolutional deep belief networks on CIFAR-10", 2010; in MobileNetV2:
+    Sandler et al. 2018, arXiv 1801.04381, section 3.3.
+    """
+    _check("relu6", x)
+    is_complex = x.dtype.kind == "c"
+    y = np.where(x.real <= 0, 0, np.where(x.real >= 6, 6, x)) if is_complex else np.clip(x, 0, 6)
+    return np.asarray(y, x.dtype), Relu6Cache(x)
+
+
+def relu6_backward(dy: Array, cache: Relu6Cache) -> Array:
+    """Return dx = dy where 0 < x < 6 and 0 elsewhere: the derivative at exactly 0 and 6 is 0.
+
+    dy has the shape of y. Raises TypeError or ValueError if it does not.
+    """
+    x = cache.x
+    check_upstream("relu6_backward", dy, x.shape)
+    flat = (x.real <= 0) | (x.real >= 6)
+    return cast(np.asarray(dy * ~flat), x.dtype)
 
 
 def sigmoid(x: Array) -> tuple[Array, SigmoidCache]:

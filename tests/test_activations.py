@@ -1,4 +1,4 @@
-"""relu, sigmoid, hsigmoid and softmax."""
+"""relu, relu6, sigmoid, hsigmoid and softmax."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ from an_ref.activations import (
     hsigmoid,
     hsigmoid_backward,
     relu,
+    relu6,
+    relu6_backward,
     relu_backward,
     sigmoid,
     sigmoid_backward,
@@ -34,6 +36,7 @@ from an_ref.activations import (
 
 PAIRS = {
     "relu": (relu, relu_backward),
+    "relu6": (relu6, relu6_backward),
     "sigmoid": (sigmoid, sigmoid_backward),
     "hsigmoid": (hsigmoid, hsigmoid_backward),
     "softmax": (softmax, softmax_backward),
@@ -64,7 +67,7 @@ def test_contract(name, check):
     check(*PAIRS[name], (draw((3, 4, 2)),))
 
 
-@pytest.mark.parametrize("name", ["relu", "sigmoid", "hsigmoid"])
+@pytest.mark.parametrize("name", ["relu", "relu6", "sigmoid", "hsigmoid"])
 def test_no_axes(name):
     op, backward = PAIRS[name]
     y, cache = op(np.array(0.5, np.float32))
@@ -95,7 +98,15 @@ def test_relu_values():
         np.testing.assert_array_equal(relu_backward(np.full(7, 5.0), cache), [0, 0, 0, 0, 5, 5, 5])
 
 
-@pytest.mark.parametrize("name", ["relu", "sigmoid", "hsigmoid"])
+def test_relu6_values():
+    x = np.array([-np.inf, -2.0, -0.0, 0.0, 1e-300, 3.0, 6.0, 7.0, np.inf])
+    for given_x in (x, x.astype(complex)):
+        y, cache = relu6(given_x)
+        np.testing.assert_array_equal(y, [0, 0, 0, 0, 1e-300, 3, 6, 6, 6])
+        np.testing.assert_array_equal(relu6_backward(np.full(9, 5.0), cache), [0, 0, 0, 0, 5, 5, 0, 0, 0])
+
+
+@pytest.mark.parametrize("name", ["relu", "relu6", "sigmoid", "hsigmoid"])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.complex128])
 def test_nan_passes(name, dtype):
     op, backward = PAIRS[name]
@@ -108,6 +119,7 @@ def test_nan_passes(name, dtype):
 
 def test_complex_numbers_take_the_branch_of_the_real_part():
     x = np.array([-4 + 9j, -1 + 9j, 0 + 9j, 1 - 9j, 4 - 9j])
+    np.testing.assert_array_equal(relu6(2 * x)[0], [0, 0, 0, 2 - 18j, 6])
     np.testing.assert_array_equal(relu(x)[0], [0, 0, 0, 1 - 9j, 4 - 9j])
     np.testing.assert_allclose(hsigmoid(x)[0], [0, (2 + 9j) / 6, (3 + 9j) / 6, (4 - 9j) / 6, 1], rtol=1e-15)
     np.testing.assert_allclose(sigmoid(x)[0], 1 / (1 + np.exp(-x)), rtol=1e-14)
@@ -148,6 +160,7 @@ def test_kinks_of_complex_numbers():
     x = np.array([-3.0, 0.0, 3.0])
     check_complex_step(hsigmoid, hsigmoid_backward, (x,))
     check_complex_step(relu, relu_backward, (x,))
+    check_complex_step(relu6, relu6_backward, (x + 3,))
 
 
 @given(shape=shapes, seed=seeds, data=st.data())

@@ -46,6 +46,7 @@ LAYERS = {
     "linear": (lambda **kw: nn.Linear(C, 5, **kw), (4, C), {"weight": (C, 5), "bias": (5,)}, {}),
     "linear bare": (lambda **kw: nn.Linear(C, 5, bias=False, **kw), (4, C), {"weight": (C, 5)}, {}),
     "relu": (nn.ReLU, IMAGE, {}, {}),
+    "relu6": (nn.ReLU6, IMAGE, {}, {}),
     "sigmoid": (nn.Sigmoid, IMAGE, {}, {}),
     "hsigmoid": (nn.HSigmoid, IMAGE, {}, {}),
     "softmax": (lambda **kw: nn.Softmax(axis=1, **kw), (4, C), {}, {}),

@@ -77,12 +77,13 @@ def _layers(rng: np.random.Generator) -> list[nn.Layer]:
         nn.AttentiveNorm(C, mixtures=K, **double),
         nn.Conv2d(C, 6, size=3, stride=2, padding=1, groups=2, **double),
         nn.Linear(5, 4, **double),
-        *(make(**double) for make in (nn.ReLU, nn.Sigmoid, nn.HSigmoid)),
+        *(make(**double) for make in (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.HSigmoid)),
         nn.Softmax(axis=1, **double),
         nn.MaxPool2d(3, stride=2, padding=1, **double),
         nn.AvgPool2d(3, stride=2, padding=1, **double),
         nn.GlobalAvgPool2d(**double),
         nn.Residual(branch),
+        nn.Concatenated(nn.Sequential(nn.BatchNorm(C, **double), nn.ReLU(), nn.Conv2d(C, 2, size=1, **double))),
         nn.Sequential(nn.Conv2d(C, C, size=1, **double), nn.BatchNorm(C, **double), nn.HSigmoid()),
     ]
 
@@ -117,6 +118,7 @@ def _other_cases(rng: np.random.Generator) -> list[Case]:
         ("conv2d", (x, r(6, C // 2, 3, 3), r(6)), {"stride": 2, "padding": 1, "groups": 2}),
         ("linear", (r(N, 5), r(5, 4), r(4)), {}),
         ("relu", (r(N, 5),), {}),
+        ("relu6", (6 * r(N, 5),), {}),
         ("sigmoid", (r(N, 5),), {}),
         ("hsigmoid", (3 * r(N, 5),), {}),
         ("softmax", (r(N, 5),), {}),

@@ -9,23 +9,30 @@ from .basic import (
     Linear,
     MaxPool2d,
     ReLU,
+    ReLU6,
     Sigmoid,
     Softmax,
 )
-from .containers import Residual, Sequential
+from .blocks import NORMS, PLACEMENTS
+from .containers import Concatenated, Residual, Sequential
+from .densenet import densenet
 from .layer import Layer
-from .models import NORMS, PLACEMENTS, resnet20, small_cnn
+from .mobilenet import mobilenet_v2
+from .models import MODELS
 from .normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, SwitchableNorm
 from .optimizers import SGD
+from .resnet import resnet20, resnet56, small_cnn
 from .schedules import cosine_schedule
 
 __all__ = [
+    "MODELS",
     "NORMS",
     "PLACEMENTS",
     "SGD",
     "AttentiveNorm",
     "AvgPool2d",
     "BatchNorm",
+    "Concatenated",
     "Conv2d",
     "GatedNorm",
     "GlobalAvgPool2d",
@@ -37,6 +44,7 @@ __all__ = [
     "Linear",
     "MaxPool2d",
     "ReLU",
+    "ReLU6",
     "Residual",
     "Sequential",
     "Sigmoid",
@@ -44,6 +52,9 @@ __all__ = [
     "SqueezeExcite",
     "SwitchableNorm",
     "cosine_schedule",
+    "densenet",
+    "mobilenet_v2",
     "resnet20",
+    "resnet56",
     "small_cnn",
 ]

@@ -14,6 +14,8 @@ from ..activations import (
     hsigmoid,
     hsigmoid_backward,
     relu,
+    relu6,
+    relu6_backward,
     relu_backward,
     sigmoid,
     sigmoid_backward,
@@ -110,6 +112,12 @@ class ReLU(Parameterless):
     """y = max(x, 0)."""
 
     ops = (relu, relu_backward)
+
+
+class ReLU6(Parameterless):
+    """y = min(max(x, 0), 6)."""
+
+    ops = (relu6, relu6_backward)
 
 
 class Sigmoid(Parameterless):

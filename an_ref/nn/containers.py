@@ -1,8 +1,10 @@
-"""Layers made of layers: one after the other, and a branch beside a shortcut."""
+"""Layers made of layers: one after the other, and a branch whose result is added to x or stacked on it."""
 
 from __future__ import annotations
 
-from ..validation import Array
+import numpy as np
+
+from ..validation import Array, check_upstream
 from .layer import Joined, Layer
 
 
@@ -78,3 +80,37 @@ class Residual(Container):
         """Return the sum of the gradients that both ways give."""
         dx = self.children["branch"].backward(dy)
         return dx + (self.children["shortcut"].backward(dy) if "shortcut" in self.children else dy)
+
+
+class Concatenated(Container):
+    """y = concat(x, branch(x)) along the channels (Huang et al. 2017, arXiv 1608.06993, equation 2).
+
+    x is (N, C, ...), branch(x) is (N, k, ...) and y is (N, C + k, ...). The child is named "branch". Backward: x went
+    into both parts, so dx is the first C channels of dy plus what the branch returns for the other k. forward raises
+    ValueError if the branch changes more than the number of channels.
+    """
+
+    def __init__(self, branch: Layer) -> None:
+        super().__init__(branch=branch)
+        self._shapes: tuple[tuple[int, ...], int] | None = None  # of y, and C
+
+    def forward(self, x: Array, train: bool = True) -> Array:
+        """Return x and branch(x), one above the other."""
+        self._shapes = None
+        grown = self.children["branch"].forward(x, train)
+        if grown.ndim != x.ndim or grown.shape[0] != x.shape[0] or grown.shape[2:] != x.shape[2:]:
+            raise ValueError(
+                f"Concatenated: branch gives shape {grown.shape} for x of shape {x.shape}; only the number of channels "
+                f"may differ, for example a 3x3 convolution needs padding=1"
+            )
+        y = np.concatenate([x, grown], axis=1)
+        self._shapes = y.shape, x.shape[1]
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return the gradient through x itself plus the branch's. Raises RuntimeError without a forward before it."""
+        if self._shapes is None:
+            raise RuntimeError("Concatenated: backward needs a forward before it; call forward(x), then backward(dy)")
+        shape, C = self._shapes
+        check_upstream("Concatenated", dy, shape)
+        return dy[:, :C] + self.children["branch"].backward(dy[:, C:])

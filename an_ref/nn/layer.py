@@ -7,6 +7,7 @@ state are `Joined` views on theirs. Only layers have state: the ops below them a
 from __future__ import annotations
 
 import difflib
+import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import Any, ClassVar
@@ -45,6 +46,14 @@ class Layer(ABC):
 
         Can be called again for the same forward. Raises RuntimeError without a forward before it.
         """
+
+    def __repr__(self) -> str:
+        """Return the tree of layers: the parameters of each leaf with their shapes, of a container their number."""
+        if not self.children:
+            return f"{type(self).__name__}({', '.join(f'{key} {p.shape}' for key, p in self.params.items())})"
+        count = sum(p.size for p in self.params.values())
+        lines = [f"{name}: {child!r}" for name, child in self.children.items()]
+        return f"{type(self).__name__} with {count:,} parameters\n" + textwrap.indent("\n".join(lines), "  ")
 
     def named_layers(self) -> Iterator[tuple[str, Layer]]:
         """Yield (dotted name, leaf) for every leaf inside this layer; a leaf yields itself under the name ""."""
