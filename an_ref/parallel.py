@@ -9,7 +9,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -71,7 +70,7 @@ def _start(work: Work, job: Any) -> tuple[Any, BaseProcess]:
     context = multiprocessing.get_context("spawn")
     connection, other_end = context.Pipe()
     process = context.Process(target=_child, args=(other_end,), daemon=True)
-    with _one_blas_thread(), _interrupts_ignored():
+    with _one_blas_thread(), _interrupts_held():
         process.start()
     other_end.close()  # the child's end is now the only one: if the child ends, the pipe does too
     with suppress(ConnectionError):  # _receive will say how the child ended
@@ -122,13 +121,17 @@ def _one_blas_thread() -> Iterator[None]:
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Start processes that ignore Ctrl-C from the start: an ignored signal is inherited, a handler is not."""
-    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
+def _interrupts_held() -> Iterator[None]:
+    """Start processes that are deaf to Ctrl-C, and hear one that comes meanwhile afterwards.
+
+    A blocked signal is inherited, and delivered when it is unblocked; an ignored one would be lost. Windows has
+    neither: there the child itself ignores Ctrl-C as soon as it runs.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,12 +1,15 @@
 """Jobs in processes: what is heard of them, and what happens when they fail, die or are stopped."""
 
+import contextlib
 import os
 import signal
+import sys
 import time
 from functools import partial
 
 import pytest
 
+from an_ref import parallel
 from an_ref.parallel import BLAS_THREADS, run_parallel
 
 
@@ -97,6 +100,27 @@ def test_ctrl_c_is_for_the_parent_alone():
     *_, last = run_parallel(interrupt_itself, [3], workers=1)
     assert (last.kind, last.value) == ("done", 3)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot hold a signal back")
+def test_ctrl_c_while_a_process_starts_is_not_lost(monkeypatch):
+    start = parallel._one_blas_thread  # entered just before a process starts
+
+    def interrupted():
+        os.kill(os.getpid(), signal.SIGINT)
+        return start()
+
+    held = parallel._interrupts_held
+    monkeypatch.setattr(parallel, "_one_blas_thread", contextlib.nullcontext)
+    monkeypatch.setattr(parallel, "_interrupts_held", lambda: _both(held(), interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        list(run_parallel(double, [1, 2], workers=1))
+
+
+@contextlib.contextmanager
+def _both(held, then):
+    with held, then():
+        yield
 
 
 def test_blas_has_one_thread_in_the_child_and_the_parent_keeps_its_environment(monkeypatch):
