@@ -9,16 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from . import nn
 from .data import Dataset
+from .nn import MODELS
 from .observation import observe_attention
 from .parallel import Event, run_parallel
 from .results import Outcome, Settings, add_outcome, pack_correct, start_results, usable_cores, write_results
-from .training import pixel_scale, predict, to_input, train
-
-MODELS: dict[str, Callable[..., nn.Layer]] = {"small_cnn": nn.small_cnn, "resnet20": nn.resnet20}
+from .training import Recipe, generators, pixel_scale, predict, to_input, train
 
 
 class Run(NamedTuple):
@@ -57,22 +53,19 @@ def compare(
 def work(run: Run, report: Callable[[Any], None], *, settings: Settings, data: Dataset) -> Outcome:
     """Train and test one net. `report` is given (epoch, loss) after every epoch.
 
-    Two independent generators come from the seed, one for the weights and one for the batches: so the batches are the
-    same for every norm, however many numbers its weights take.
+    The batches of a seed are the same for every norm (see `an_ref.training.generators`).
     """
     start = time.perf_counter()
-    weights, order = (np.random.default_rng(child) for child in np.random.SeedSequence(run.seed).spawn(2))
+    weights, order = generators(run.seed)
     model = MODELS[settings.model](norm=run.norm, classes=len(data.classes), rng=weights)
-    losses = train(
-        model,
-        data,
+    recipe = Recipe(
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         lr=settings.lr,
         weight_decay=settings.weight_decay,
-        rng=order,
-        on_epoch=lambda epoch, loss: report((epoch, loss)),
+        warmup_epochs=1 if settings.epochs > 1 else 0,
     )
+    losses = train(model, data, recipe, rng=order, on_epoch=lambda epoch, loss: report((epoch, loss)))
     x = to_input(data.test_images, *pixel_scale(data.train_images))
     correct = predict(model, x).argmax(axis=1) == data.test_labels
     return Outcome(

@@ -12,11 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from tiny import tiny_data, tiny_settings
 from typer.testing import CliRunner
 
 import an_ref
-from an_ref import cli
+from an_ref import cli, nn
+from an_ref.cli import compare
+from an_ref.cli.options import NEED_TWO, check_batch_size
 from an_ref.gradcheck import check_gradients
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,7 +46,7 @@ def no_work(monkeypatch):
     def refuse(*_, **__):
         pytest.fail("work was done before the options were checked")
 
-    monkeypatch.setattr(cli, "run_comparison", refuse)
+    monkeypatch.setattr(compare, "run_comparison", refuse)
 
 
 def test_version():
@@ -91,6 +94,7 @@ def test_help_needs_no_heavy_import():
         (["--lr", "0"], "--lr must be above 0 and finite, got 0"),
         (["--lr", "nan"], "--lr must be above 0 and finite, got nan"),
         (["--lr=-0.1"], "--lr must be above 0 and finite, got -0.1"),
+        (["--batch-size", "1", "--norms", "bn,an"], "--batch-size must be at least 2 for norm 'an'"),
     ],
 )
 def test_a_wrong_option_is_one_line_before_any_work(tmp_path, options, words):
@@ -100,6 +104,19 @@ def test_a_wrong_option_is_one_line_before_any_work(tmp_path, options, words):
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith("an-ref: ")
     assert words in result.stderr
+
+
+@pytest.mark.parametrize("norm", nn.NORMS)
+def test_batches_of_one_are_refused_for_just_the_norms_that_cannot_take_them(norm):
+    model, x = nn.small_cnn(norm=norm, classes=3), np.random.default_rng(0).random((1, 3, 16, 16), np.float32)
+    if norm in NEED_TWO:
+        with pytest.raises(ValueError, match="batch"):
+            model.forward(x)
+        with pytest.raises(typer.Exit):
+            check_batch_size(1, 10, (norm,))
+    else:
+        assert np.isfinite(model.forward(x)).all()
+        check_batch_size(1, 10, (norm,))
 
 
 @pytest.mark.usefixtures("no_work")
@@ -114,7 +131,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, name):
 
 def test_options_reach_the_comparison(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(cli, "run_comparison", lambda *arguments: seen.append(arguments) or 7)
+    monkeypatch.setattr(compare, "run_comparison", lambda *arguments: seen.append(arguments) or 7)
     options = ["--norms", "an, bn,an", "--model", "resnet20", "--epochs", "4", "--batch-size", "32", "--seeds", "2"]
     result = run("compare", *options, "--lr", "0.2", "--out", tmp_path / "new" / "folder")
     assert result.exit_code == 7
@@ -125,7 +142,7 @@ def test_options_reach_the_comparison(tmp_path, monkeypatch):
 
 
 def test_compare_checks_trains_and_leaves_a_report(tmp_path, capsys, quick_check):
-    assert cli.run_comparison(tiny_settings(), tiny_data(), tmp_path) == 0
+    assert compare.run_comparison(tiny_settings(), tiny_data(), tmp_path) == 0
     output = capsys.readouterr().out
     assert output.index("relu") < output.index("none  seed 0  test accuracy")
     assert "an-ref" not in output.splitlines()[-1]
@@ -141,7 +158,7 @@ def test_a_wrong_gradient_stops_the_comparison(tmp_path, capsys, monkeypatch):
     x = np.random.default_rng(0).standard_normal((3, 4))
     wrong = check_gradients(an_ref.relu, twice, (x,))
     monkeypatch.setattr("an_ref.terminal.check_all", lambda: iter([("relu", wrong)]))
-    assert cli.run_comparison(tiny_settings(), tiny_data(), tmp_path) == 1
+    assert compare.run_comparison(tiny_settings(), tiny_data(), tmp_path) == 1
     assert "WRONG" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
 
@@ -168,7 +185,7 @@ def test_check_is_content_with_this_library():
 
 
 def test_a_failed_run_shows_in_the_exit_code(tmp_path, capsys, quick_check):
-    assert cli.run_comparison(tiny_settings(lr=1e18), tiny_data(), tmp_path) == 1
+    assert compare.run_comparison(tiny_settings(lr=1e18), tiny_data(), tmp_path) == 1
     assert "none  seed 0  failed: the loss is" in capsys.readouterr().out
 
 
@@ -185,7 +202,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device", "results.json")
 
-    monkeypatch.setattr(cli, "run_comparison", full)
+    monkeypatch.setattr(compare, "run_comparison", full)
     result = run("compare", "--out", tmp_path)
     assert result.exit_code == 1
     assert result.stderr.startswith("an-ref: ")
@@ -197,10 +214,10 @@ import sys
 from pathlib import Path
 sys.path.insert(0, "tests")
 from tiny import tiny_data, tiny_settings
-from an_ref import cli
+from an_ref.cli import compare
 if __name__ == "__main__":
     settings = tiny_settings(norms=("none", "bn"), seeds=tuple(range(100)))
-    sys.exit(cli.run_comparison(settings, tiny_data(), Path(sys.argv[1])))
+    sys.exit(compare.run_comparison(settings, tiny_data(), Path(sys.argv[1])))
 """
 
 

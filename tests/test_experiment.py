@@ -64,7 +64,7 @@ def test_a_run_repeats_to_the_bit_in_this_process(finished):
 def test_norms_of_a_seed_see_the_same_batches_and_seeds_see_others(monkeypatch):
     seen = {}
 
-    def note(model, data, *, rng, **_):
+    def note(model, data, recipe, *, rng, on_epoch):
         seen[run] = rng.integers(0, 1_000_000, 20).tolist()
         return [1.0]
 

@@ -20,7 +20,7 @@ class SGD:
 
     `no_decay` lists the parameters without weight decay: a whole key ("0.gamma") or its last part ("gamma",
     "bias"). Each step replaces parameters by fresh arrays, so an array that was assigned to one is never
-    modified. `lr` can be set between steps.
+    modified. `lr` can be set between steps; `velocity` holds what a checkpoint must keep.
 
     Raises TypeError or ValueError for an lr that is not positive or not finite, a momentum outside [0, 1), a
     weight_decay that is negative or not finite, nesterov without momentum, and an entry of no_decay that matches no
@@ -54,7 +54,7 @@ class SGD:
         self.weight_decay = float(weight_decay)
         self.nesterov = nesterov
         self._no_decay = _matching(list(layer.params), no_decay)
-        self._velocity: dict[str, Array] = {}
+        self.velocity: dict[str, Array] = {}
 
     @property
     def lr(self) -> float:
@@ -79,11 +79,11 @@ class SGD:
     def _moved(self, key: str, p: Array, g: Array) -> Array:
         if self.weight_decay and key not in self._no_decay:
             g = g + self.weight_decay * p
-        velocity = self._velocity.get(key, np.zeros_like(p))
+        velocity = self.velocity.get(key, np.zeros_like(p))
         if velocity.shape != p.shape:  # a parameter of another shape was assigned: it begins anew
             velocity = np.zeros_like(p)
         velocity = self.momentum * velocity + g
-        self._velocity[key] = velocity
+        self.velocity[key] = velocity
         direction = g + self.momentum * velocity if self.nesterov else velocity
         return (p - self.lr * direction).astype(p.dtype, copy=False)
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -94,9 +94,9 @@ def rows_of_norms(axes: Axes, norms: list[str]) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def save_png(figure: Figure, path: Path) -> None:
-    """Write `figure` to `path` on white."""
-    figure.savefig(path, dpi=160, facecolor="white", metadata={"Software": None})
+def save_png(figure: Figure, file: Path | IO[bytes]) -> None:
+    """Write `figure` to `file` on white."""
+    figure.savefig(file, format="png", dpi=160, facecolor="white", metadata={"Software": None})
 
 
 def to_svg(figure: Figure, name: str) -> str:
