@@ -13,6 +13,7 @@ from ..validation import Array, check_choice
 from ..variants import array_names
 from . import derivatives
 from .curve import step_curve
+from .device import is_cupy, on_host
 from .diagnosis import explain, scene
 from .measure import Measured, Problem, measure
 from .purity import purity_findings
@@ -48,7 +49,8 @@ def check_gradients(
     than 4000 entries are always checked along directions. A forward that does not pass complex numbers through is
     noticed; then central differences are used, and a note says so. cotangent: the dy to use, shaped like y; by default
     it is drawn from `rng`, which is what makes the check see every term.
-    Derivatives are computed in double precision; a float32 gradient is held to what float32 can give.
+    Arrays may be CuPy's: op then runs on the GPU, and the checker in NumPy. Derivatives are computed in double
+    precision; a float32 gradient is held to what float32 can give.
     Returns a Report with .ok, .max_error, .blind and .findings. Raises ValueError for an unknown method or a cotangent
     of a wrong shape, and TypeError if an argument is not an array.
 
@@ -57,8 +59,11 @@ def check_gradients(
     check_choice("check_gradients", "method", method, METHODS)
     arrays = tuple(arrays)
     for index, array in enumerate(arrays):
-        if not isinstance(array, np.ndarray):
+        if not (is_cupy(array) or isinstance(array, np.ndarray)):
             raise TypeError(f"check_gradients: arrays[{index}] must be a NumPy array, got {type(array).__name__}")
+    if any(is_cupy(array) for array in arrays):
+        (op, op_backward), host = on_host(op, op_backward, arrays)
+        arrays = tuple(host)
     title, names = getattr(op, "__name__", type(op).__name__), _names(op, hyper or {}, len(arrays))
     return _check(title, names, op, op_backward, arrays, hyper or {}, method, cotangent, rng)
 
