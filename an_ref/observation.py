@@ -56,19 +56,20 @@ def describe_places(layers: list[tuple[str, bool]]) -> dict[str, str]:
 
     Each entry of `layers` is a dotted name and whether that layer is a convolution, in the net's order.
     """
-    blocks = list(dict.fromkeys(name.split(".")[0] for name, _ in layers if "." in name))
+    blocks: dict[str, int] = {}  # their numbers, from 1, in the net's order
     convolutions: Counter[str] = Counter()  # met so far, by branch
     words = {}
     for name, is_convolution in layers:
         block, *rest = name.split(".")
-        branch = ".".join([block, *rest[:1]])
-        convolutions[branch] += is_convolution
         if not rest:
-            words[name] = "first layers"
-        elif rest[0] == "shortcut":
-            words[name] = f"block {blocks.index(block) + 1}, shortcut"
-        else:
-            words[name] = f"block {blocks.index(block) + 1}, after conv {convolutions[branch]}"
+            words[name] = f"after block {len(blocks)}" if blocks else "first layers"
+            continue
+        blocks.setdefault(block, len(blocks) + 1)
+        branch = ".".join([block, *(part for part in rest[:1] if part in ("branch", "shortcut"))])
+        convolutions[branch] += is_convolution
+        met = convolutions[branch]
+        where = "shortcut" if rest[0] == "shortcut" else f"after conv {met}" if met else "before conv 1"
+        words[name] = f"block {blocks[block]}, {where}"
     return words
 
 

@@ -79,3 +79,11 @@ def test_places_are_named_in_words():
     assert words["3.branch.1"] == "block 1, after conv 1"
     assert words["3.branch.4.1"] == "block 1, after conv 2"
     assert words["5.shortcut.1"] == "block 2, shortcut"
+
+
+def test_blocks_without_a_sum_norms_before_convolutions_and_layers_between_blocks_are_described():
+    names = ["0", "1", "3.0", "3.1", "3.3", "3.4", "4", "5.branch.0", "5.branch.2"]
+    words = describe_places([(name, name in ("0", "3.0", "3.3", "5.branch.2")) for name in names])
+    assert words["3.4"] == "block 1, after conv 2"
+    assert words["4"] == "after block 1"
+    assert words["5.branch.0"] == "block 2, before conv 1"

@@ -242,7 +242,7 @@ def _pooling_cases() -> list[Case]:
 
 def _small_cases() -> list[Case]:
     cases = [linear((5, 4), 3, bias=bias) for bias in (True, False)]
-    cases += [elementwise(op, (4, 7), scale=3.0) for op in ("relu", "sigmoid", "hsigmoid")]
+    cases += [elementwise(op, (4, 7), scale=3.0) for op in ("relu", "relu6", "sigmoid", "hsigmoid")]
     cases += [elementwise("softmax", (3, 4, 2, 3), axis=axis) for axis in (0, 1, 2, 3, -1, -3)]
     cases += [elementwise("softmax", (4, 7)), elementwise("softmax", (4, 7), offset=1000.0)]
     smoothings = (0.0, 0.1, 1 - 2.0**-52)

@@ -72,6 +72,10 @@ def relu(x: Tensor) -> Tensor:
     return F.relu(x)
 
 
+def relu6(x: Tensor) -> Tensor:
+    return F.relu6(x)
+
+
 def sigmoid(x: Tensor) -> Tensor:
     return torch.sigmoid(x)
 

@@ -17,6 +17,8 @@ from ...validation import Array
 CHOICES = (attention.DESCRIPTORS, attention.TRANSFORM_ARRAYS, attention.ACTIVATIONS)
 EPS = (1e-5, 1e-8, 1e-6, 1e-3, 1e-12, 1e-4, 0.0)
 
+ACTIVATIONS = ("relu", "relu6", "sigmoid", "hsigmoid", "softmax")
+
 
 class Known(NamedTuple):
     """The op of the package that gives the same y, with its cache."""
@@ -45,7 +47,7 @@ def _candidates(arrays: tuple[Array, ...], hyper: dict[str, Any]) -> Iterator[tu
     others = {key: value for key, value in hyper.items() if key != "eps"}
     eps = [hyper["eps"]] if "eps" in hyper else EPS
     if len(arrays) == 1:
-        for name in ("relu", "sigmoid", "hsigmoid", "softmax"):
+        for name in ACTIVATIONS:
             yield name, getattr(activations, name), others if name == "softmax" else {}
     for e in eps:
         yield from _norm_candidates(arrays, others, e)

@@ -10,7 +10,7 @@ import numpy as np
 from ... import activations, convolution, losses
 from ...validation import Array
 from .attentive_mistakes import attentive_mistakes
-from .known import Known
+from .known import ACTIVATIONS, Known
 from .norm_mistakes import eval_mistakes, norm_mistakes
 from .terms import PLAIN, Term, maps, totals
 from .transforms import rearranged
@@ -22,10 +22,7 @@ def alternatives(known: Known, dy: Array) -> dict[int, list[Term]]:
         "squeeze_excite": _squeeze_mistakes,
         "linear": _linear_mistakes,
         "conv2d": _conv_mistakes,
-        "relu": _activation_mistakes,
-        "sigmoid": _activation_mistakes,
-        "hsigmoid": _activation_mistakes,
-        "softmax": _activation_mistakes,
+        **dict.fromkeys(ACTIVATIONS, _activation_mistakes),
     }
     if known.name in PLAIN:
         return norm_mistakes(known, dy)
