@@ -3,14 +3,18 @@
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from an_ref import parallel
 from an_ref.parallel import BLAS_THREADS, run_parallel
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def double(job, report):
@@ -37,6 +41,10 @@ def ignore_payload(payload, job, report):
 def interrupt_itself(job, report):
     signal.raise_signal(signal.SIGINT)
     return job
+
+
+def held_back(job, report):
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set())
 
 
 def threads_in_child(job, report):
@@ -115,6 +123,14 @@ def test_ctrl_c_while_a_process_starts_is_not_lost(monkeypatch):
     monkeypatch.setattr(parallel, "_interrupts_held", lambda: _both(held(), interrupted))
     with pytest.raises(KeyboardInterrupt):
         list(run_parallel(double, [1, 2], workers=1))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot hold a signal back")
+def test_processes_start_deaf_to_ctrl_c():
+    """In a process of its own, because what is started first matters."""
+    script = "from tests.test_parallel import *; [print(e.value) for e in run_parallel(held_back, [1], workers=1)]"
+    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["None", "True"]
 
 
 @contextlib.contextmanager
