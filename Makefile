@@ -8,7 +8,7 @@ ARGS ?=
 PIP := .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help compare test lint soak mutants
+.PHONY: help compare test lint soak mutants docs
 .NOTPARALLEL:
 
 help: ## print this list
@@ -31,6 +31,10 @@ soak: .venv/test.stamp ## check the gradients of 10,000 random cases: the checke
 mutants: .venv/mutants.stamp ## break the core in 1,800 places, one at a time: a test must notice each (docs/mutants.md)
 	@.venv/bin/python scripts/mutants.py $(ARGS)
 
+docs: .venv/docs.stamp ## build the site: build/site/index.html
+	@.venv/bin/python -m sphinx -q -W --keep-going docs build/site $(ARGS)
+	@echo "Site: build/site/index.html"
+
 # pip is the last thing that venv puts there, so a half-made .venv is finished at the next run.
 .venv/bin/pip:
 	@command -v "$(PYTHON)" >/dev/null || { echo "an_ref needs Python 3.11 or later: '$(PYTHON)' was not found; try: make PYTHON=python3.12" >&2; exit 1; }
@@ -52,3 +56,8 @@ mutants: .venv/mutants.stamp ## break the core in 1,800 places, one at a time: a
 	@echo "installing mutmut and the test tools into .venv"
 	@$(PIP) -e '.[test,mutants]'
 	@touch .venv/run.stamp .venv/test.stamp $@
+
+.venv/docs.stamp: pyproject.toml | .venv/bin/pip
+	@echo "installing an_ref and Sphinx into .venv"
+	@$(PIP) -e '.[docs]'
+	@touch .venv/run.stamp $@
