@@ -14,7 +14,10 @@ Cache = tuple[Any, ...]
 
 # --- RMSNorm ---------------------------------------------------------------------------------------------------------
 def rms_norm(x: Array, gamma: Array, *, eps: float = 1e-5) -> tuple[Array, Cache]:
-    """RMSNorm: y = gamma x / sqrt(P(x^2) + eps), P over the last axis; x (N, C), gamma (C,). Source: arXiv 1910.07467."""
+    """RMSNorm: y = gamma x / sqrt(P(x^2) + eps), P over the last axis; x (N, C), gamma (C,).
+
+    Source: arXiv 1910.07467.
+    """
     r = 1 / np.sqrt((x * x).mean(-1, keepdims=True) + eps)  # (N, 1)
     return gamma * x * r, (x, r, gamma)
 
@@ -82,7 +85,7 @@ def token_layer_norm(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) 
 
 def token_layer_norm_backward(dy: Array, cache: Cache) -> tuple[Array, Array, Array]:
     """Return dx, dgamma, dbeta: P is the mean over D."""
-    xhat, rstd, gamma = cache
+    xhat = cache[0]
     return _token_dx(dy, cache, (-1,)), (dy * xhat).sum((0, 1)), dy.sum((0, 1))
 
 
