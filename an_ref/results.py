@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from . import __version__
 from .data import Dataset
+from .files import replace_file
 
 
 class Settings(NamedTuple):
@@ -69,23 +70,14 @@ class Outcome(NamedTuple):
 
 def start_results(settings: Settings, data: Dataset, *, workers: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return `results` and `details` of a comparison in which nothing has run yet."""
-    counts = np.bincount(data.test_labels, minlength=len(data.classes))
     results = {
-        "dataset": data.name,
         "model": settings.model,
         "epochs": settings.epochs,
         "batch_size": settings.batch_size,
         "lr": settings.lr,
         "weight_decay": settings.weight_decay,
         "seeds": list(settings.seeds),
-        "classes": [str(name) for name in data.classes],
-        "train_images": len(data.train_labels),
-        "test_images": len(data.test_labels),
-        "chance": float(counts.max() / counts.sum()),
-        "machine": {**describe_machine(), "workers": workers},
-        "versions": {"an_ref": __version__, "numpy": np.__version__, "python": platform.python_version()},
-        "command": settings.command,
-        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        **describe_start(data, settings.command, workers=workers),
         "complete": False,
         "interrupted": False,
         "results": {
@@ -120,9 +112,8 @@ def add_outcome(results: dict[str, Any], details: dict[str, Any], norm: str, see
 def write_results(out: Path, results: dict[str, Any], details: dict[str, Any]) -> None:
     """Write both files into the folder `out`; a reader finds the old file or the new one, never half of one."""
     for name, content in (("details.json", details), ("results.json", results)):
-        aside = out / f".{name}.new"
-        aside.write_text(json.dumps(content, indent=1 if name == "results.json" else None) + "\n", encoding="utf-8")
-        os.replace(aside, out / name)
+        text = json.dumps(content, indent=1 if name == "results.json" else None) + "\n"
+        replace_file(out / name, text.encode())
 
 
 def pack_correct(correct: NDArray) -> str:
@@ -133,6 +124,22 @@ def pack_correct(correct: NDArray) -> str:
 def unpack_correct(text: str, count: int) -> NDArray:
     """Undo `pack_correct` for `count` images: (count,) zeros and ones."""
     return np.unpackbits(np.frombuffer(bytes.fromhex(text), dtype=np.uint8), count=count)
+
+
+def describe_start(data: Dataset, command: str, *, workers: int) -> dict[str, Any]:
+    """Return what is written down before the first run: images, machine, versions, command and date."""
+    counts = np.bincount(data.test_labels, minlength=len(data.classes))
+    return {
+        "dataset": data.name,
+        "classes": [str(name) for name in data.classes],
+        "train_images": len(data.train_labels),
+        "test_images": len(data.test_labels),
+        "chance": float(counts.max() / counts.sum()),
+        "machine": {**describe_machine(), "workers": workers},
+        "versions": {"an_ref": __version__, "numpy": np.__version__, "python": platform.python_version()},
+        "command": command,
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
 
 
 def describe_machine() -> dict[str, Any]:

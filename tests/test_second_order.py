@@ -25,7 +25,7 @@ def test_symmetry_alone_sees_most_planted_bugs():
         c = bug.apply()
         report = check_gradients(c.op, c.op_backward, c.arrays, hyper=c.hyper, method="second_order")
         seen += any("<u, H v>" in finding.message for finding in report.findings)
-    assert seen >= 0.85 * len(gradient_bugs)
+    assert (seen, len(gradient_bugs)) == (194, 219)  # docs/checker.md says so
 
 
 def _cube(x, a):

@@ -55,9 +55,10 @@ def run_check(file: Path | None, op: str | None, html: Path | None) -> int:
     for complaint in complaints:
         typer.echo(f"an-ref: {complaint}", err=True)
     if html is not None and reports:
+        from ..files import replace_file
         from ..gradcheck.html import page
 
-        html.write_text(page(reports), encoding="utf-8")
+        replace_file(html, page(reports).encode())
         typer.echo(f"\nReport: {html}")
     if not all(report.ok for _, report in reports):
         return 1

@@ -121,7 +121,7 @@ def _check(
     y = np.array(y)  # a copy: op_backward may write to y, or y be a view of x
     dy = _cotangent(y, cotangent, generator)
     returned = op_backward(dy.astype(y.dtype), cache)
-    gradients = tuple(returned) if isinstance(returned, (tuple, list)) else (returned,)
+    gradients = derivatives.listed(returned)
     comparable = [
         index
         for index, (gradient, array) in enumerate(zip(gradients, arrays, strict=False))

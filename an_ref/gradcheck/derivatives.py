@@ -72,6 +72,16 @@ def gradient(
     return numeric, terms
 
 
+def listed(returned: Any) -> list[Any]:
+    """Return what op_backward returned as a list: a single gradient may come bare."""
+    return list(returned) if isinstance(returned, (tuple, list)) else [returned]
+
+
+def with_digits(arrays: Sequence[Array], dtype: Any) -> tuple[Array, ...]:
+    """Return real arrays in `dtype`, or in their own where that has more digits; all others as they are."""
+    return tuple(a.astype(np.promote_types(a.dtype, dtype)) if a.dtype.kind == "f" else a for a in arrays)
+
+
 def _forward(op: Op, arrays: Sequence[Array], index: int, change: Array, hyper: dict[str, Any]) -> Any:
     moved = [a.copy() for a in arrays]  # a forward that writes to its input must not spoil the next one
     moved[index] = arrays[index] + change

@@ -41,12 +41,12 @@ class Problem(NamedTuple):
     @property
     def exact(self) -> tuple[Array, ...]:
         """The arrays in double precision or more, for the derivatives."""
-        return self.with_digits(np.float64).arrays
+        return derivatives.with_digits(self.arrays, np.float64)
 
     def with_digits(self, dtype: Any) -> Problem:
         """The same problem with arrays and dy of `dtype`, or of their own where that has more digits."""
-        arrays = tuple(a.astype(np.promote_types(a.dtype, dtype)) if a.dtype.kind == "f" else a for a in self.arrays)
-        return self._replace(arrays=arrays, dy=self.dy.astype(np.promote_types(self.dy.dtype, dtype)))
+        (dy,) = derivatives.with_digits([self.dy], dtype)
+        return self._replace(arrays=derivatives.with_digits(self.arrays, dtype), dy=dy)
 
 
 @dataclass(frozen=True)
@@ -193,9 +193,7 @@ def _moved_gradient(problem: Problem, index: int, rng: np.random.Generator) -> A
 
 
 def _gradient(problem: Problem, index: int, dy: Array, cache: Any) -> Array:
-    returned = problem.op_backward(dy, cache)
-    gradients = returned if isinstance(returned, (tuple, list)) else (returned,)
-    return np.asarray(gradients[index])
+    return np.asarray(derivatives.listed(problem.op_backward(dy, cache))[index])
 
 
 def _rounded(array: Array, rng: np.random.Generator) -> Array:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..validation import Array
+from .derivatives import listed
 from .report import Finding
 
 DEPTH = 6  # how far into a cache arrays are looked for
@@ -100,11 +101,6 @@ class Probe:
         """How far y and each gradient move when inputs and dy move by about their own rounding."""
         runs = [self.results(functools.partial(_shake, k)) for k in self.shakes]
         return [max(gap(results[0], other) for other in results) for results in zip(*runs, strict=False)]
-
-
-def listed(returned: Any) -> list[Any]:
-    """Return what op_backward returned as a list: a single gradient may come bare."""
-    return list(returned) if isinstance(returned, (tuple, list)) else [returned]
 
 
 def numbers(value: Any) -> Array:

@@ -15,7 +15,8 @@ import numpy as np
 
 from ..validation import Array
 from .behaviour import consumed, differing, harmed_by_y, not_repeatable, overwrite, shared_state
-from .probes import Forward, Probe, RaisedError, first_difference, listed, numbers, overlap, reachable
+from .derivatives import listed
+from .probes import Forward, Probe, RaisedError, first_difference, numbers, overlap, reachable
 from .report import Finding
 from .variations import linear, strides
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..validation import Array
-from .derivatives import directional
+from .derivatives import directional, listed, with_digits
 from .measure import FALLS
 from .report import Finding
 from .safety import complex_fault
@@ -49,7 +49,7 @@ def second_order(
     indices: Sequence[int],
 ) -> SecondOrder:
     """Compare <u, H v> with <v, H u> for every pair of the arguments `indices`."""
-    arrays = _with_digits(arrays, np.float64)
+    arrays = with_digits(arrays, np.float64)
     y = np.asarray(op(*(a.copy() for a in arrays), **hyper)[0])
     gradients = {i: _gradient_op(op, op_backward, dy, i) for i in indices}
     rng = np.random.default_rng(26)
@@ -122,7 +122,7 @@ class _Pair(NamedTuple):
     def is_rounding(self, method: str, arrays: Sequence[Array], scale: float, error: float) -> bool:
         """A rounding error falls when all is computed with more digits (which there are not on Windows)."""
         try:
-            left = self.compare(method, _with_digits(arrays, np.longdouble)).distance(scale)
+            left = self.compare(method, with_digits(arrays, np.longdouble)).distance(scale)
             return left <= max(TOLERANCE[method], FALLS * error)
         except Exception:  # an op of the user's may know no such numbers
             return False
@@ -134,18 +134,13 @@ def _floor(y: Array, dy: Array, *arguments: Array) -> float:
     return max(0.01 * float(np.abs(dy * y).max()) / float(np.prod(sizes)), np.finfo(np.float64).tiny)
 
 
-def _with_digits(arrays: Sequence[Array], dtype: Any) -> list[Array]:
-    return [a.astype(dtype) if a.dtype.kind == "f" else a for a in arrays]
-
-
 def _gradient_op(op: Callable[..., Any], op_backward: Callable[..., Any], dy: Array, index: int) -> Callable[..., Any]:
     """Return the gradient of one argument as an op of its own: a function of the arrays."""
 
     @functools.wraps(op_backward)  # so that a call in it that is not complex-safe is found
     def gradient_of(*arrays: Array, **hyper: Any) -> tuple[Array, None]:
         _, cache = op(*arrays, **hyper)
-        returned = op_backward(dy, cache)
-        return np.asarray(returned[index] if isinstance(returned, (tuple, list)) else returned), None
+        return np.asarray(listed(op_backward(dy, cache))[index]), None
 
     return gradient_of
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from ..validation import Array
 from .check import check_gradients
+from .derivatives import listed
 from .guess import RUNNING, SHAPES, Guess, example_code, guess_inputs, positional_names
 from .report import Finding, Report
 
@@ -241,7 +242,7 @@ def _broken_contract(module: types.ModuleType, pair: Pair, example: Example) -> 
         returned = pair.op_backward(dy, cache)
     except (Exception, SystemExit) as error:
         return f"{op_backward} raises {_words(error, module)}"
-    return _wrong_number(op_backward, len(returned) if isinstance(returned, (tuple, list)) else 1, pair, example)
+    return _wrong_number(op_backward, len(listed(returned)), pair, example)
 
 
 def _kind(y: Any) -> str:

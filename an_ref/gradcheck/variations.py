@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..validation import Array
+from .derivatives import with_digits
 from .probes import (
     Probe,
     RaisedError,
@@ -92,8 +93,7 @@ def _straight_in_double(
     """Whether gradient i of low precision is linear in dy when all is computed in float64: then it was rounding."""
     if all(a.dtype not in (np.float16, np.float32) for a in probe.arrays):
         return False
-    arrays = tuple(a.astype(np.float64) if a.dtype.kind == "f" else a for a in probe.arrays)
-    wide = dataclasses.replace(probe, arrays=arrays, dy=probe.dy.astype(np.float64))
+    wide = dataclasses.replace(probe, arrays=with_digits(probe.arrays, np.float64), dy=probe.dy.astype(np.float64))
     cache = wide.forward().cache
     g, gv, gb = (wide.gradients(u.astype(np.float64), cache)[i] for u in cotangents)
     return _bend(g, gv, gb) <= FALLS * _bend(*at)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..gradcheck import Report, check_gradients
+from ..gradcheck.derivatives import listed
 from ..validation import Array
 from .exercise import Exercise
 from .exercises import find
@@ -48,7 +49,7 @@ def judge(exercise: Exercise, answer: Any) -> Verdict:
     y, cache = _forward(exercise, arrays)
     dy = np.random.default_rng(1).standard_normal(y.shape)
     try:
-        gradients = _gradients(answer(dy.copy(), cache))
+        gradients = listed(answer(dy.copy(), cache))
         if all(gradient is None or gradient is ... for gradient in gradients):
             return Verdict(False, "not yet: your function returns nothing so far; write it and run this cell again")
         report = check_gradients(exercise.op, answer, arrays, hyper=dict(exercise.hyper), cotangent=dy)
@@ -67,10 +68,6 @@ def _forward(exercise: Exercise, arrays: tuple[Array, ...]) -> tuple[Array, Any]
     return exercise.op(*(array.copy() for array in arrays), **exercise.hyper)
 
 
-def _gradients(result: Any) -> tuple[Any, ...]:
-    return tuple(result) if isinstance(result, (tuple, list)) else (result,)
-
-
 def _line(answer: Any, error: Exception) -> str:
     """Where in the reader's code it stopped."""
     file = getattr(getattr(answer, "__code__", None), "co_filename", None)
@@ -78,10 +75,10 @@ def _line(answer: Any, error: Exception) -> str:
     return f" at `{own[-1].line}`" if own else ""
 
 
-def _messages(exercise: Exercise, report: Report, gradients: tuple[Any, ...], cache: Any, dy: Array) -> list[str]:
+def _messages(exercise: Exercise, report: Report, gradients: list[Any], cache: Any, dy: Array) -> list[str]:
     """Each finding in words; where it is a usual mistake, in the words of the exercise."""
-    right = _gradients(exercise.solution(dy.copy(), cache))
-    mistakes = [(_gradients(wrong(dy.copy(), cache)), hint) for wrong, hint in exercise.hints]
+    right = listed(exercise.solution(dy.copy(), cache))
+    mistakes = [(listed(wrong(dy.copy(), cache)), hint) for wrong, hint in exercise.hints]
     messages = []
     for finding in report.findings:
         message, index = finding.message, finding.index

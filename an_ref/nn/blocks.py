@@ -64,7 +64,7 @@ Mixtures = int | Sequence[int]
 Attention = Mapping[str, str] | None
 
 
-class Recipe(NamedTuple):
+class Plan(NamedTuple):
     """What all parts of a net have in common; `mixtures` is K of the stage that is being built."""
 
     norm: str
@@ -75,7 +75,7 @@ class Recipe(NamedTuple):
     dtype: np.dtype[Any]
 
 
-def stage_recipes(
+def stage_plans(
     net: str,
     stages: int,
     placements: Sequence[str],
@@ -87,8 +87,8 @@ def stage_recipes(
     attention: Attention,
     rng: Seed,
     dtype: DTypeLike,
-) -> list[Recipe]:
-    """Return the recipe of each stage. They differ in K alone, and draw from one generator.
+) -> list[Plan]:
+    """Return the plan of each stage. They differ in K alone, and draw from one generator.
 
     Raises TypeError or ValueError, in the name of the net, for an unknown norm, placement or option of the attention,
     classes or mixtures below 1, mixtures for another number of stages and a dtype that is not floating.
@@ -98,11 +98,11 @@ def stage_recipes(
     check_integer(net, "classes", classes)
     options = _check_attention(net, attention)
     draw, kind = np.random.default_rng(rng), floating(net, dtype)
-    return [Recipe(norm, placement, K, options, draw, kind) for K in _check_mixtures(net, mixtures, stages)]
+    return [Plan(norm, placement, K, options, draw, kind) for K in _check_mixtures(net, mixtures, stages)]
 
 
 def conv_norm(
-    make: Recipe, channels: int, width: int, *, position: str, size: int = 1, stride: int = 1, groups: int = 1
+    make: Plan, channels: int, width: int, *, position: str, size: int = 1, stride: int = 1, groups: int = 1
 ) -> list[Any]:
     """Return [convolution, norm], or [convolution] without norms; the map keeps its size at stride 1.
 
@@ -114,7 +114,7 @@ def conv_norm(
     ]
 
 
-def convolution(make: Recipe, channels: int, width: int, *, size: int = 1, stride: int = 1, groups: int = 1) -> Conv2d:
+def convolution(make: Plan, channels: int, width: int, *, size: int = 1, stride: int = 1, groups: int = 1) -> Conv2d:
     """Return a convolution that pads by half its size; it has a bias only in a net without norms."""
     return Conv2d(
         channels,
@@ -129,7 +129,7 @@ def convolution(make: Recipe, channels: int, width: int, *, size: int = 1, strid
     )
 
 
-def normalization(make: Recipe, channels: int, position: str) -> list[OpLayer]:
+def normalization(make: Plan, channels: int, position: str) -> list[OpLayer]:
     """Return the norm for a position in a list, which is empty in a net without norms."""
     if make.norm == "none":
         return []
@@ -142,7 +142,7 @@ def normalization(make: Recipe, channels: int, position: str) -> list[OpLayer]:
     return [PLAIN[plain](channels, **options)]
 
 
-def as_branch(make: Recipe, layers: list[Any], width: int, *, start_at_zero: bool = True) -> Sequential:
+def as_branch(make: Plan, layers: list[Any], width: int, *, start_at_zero: bool = True) -> Sequential:
     """Return the layers of a branch in a row, the last one starting at zero; with "se", a gate is put behind it.
 
     width: the channels at the branch's end, which is a norm, or a convolution in a net without norms.
@@ -153,12 +153,12 @@ def as_branch(make: Recipe, layers: list[Any], width: int, *, start_at_zero: boo
     return Sequential(*before, GatedNorm(last, squeeze_excite(make, width)) if make.norm == "se" else last)
 
 
-def squeeze_excite(make: Recipe, channels: int) -> SqueezeExcite:
+def squeeze_excite(make: Plan, channels: int) -> SqueezeExcite:
     """Return the gate of the net with norm "se"."""
     return SqueezeExcite(channels, reduction=math.gcd(REDUCTION, channels), rng=make.rng, dtype=make.dtype)
 
 
-def classifier(make: Recipe, channels: int, classes: int) -> list[Layer]:
+def classifier(make: Plan, channels: int, classes: int) -> list[Layer]:
     """Return the end of every net: the mean of each map, then a linear layer."""
     return [GlobalAvgPool2d(), Linear(channels, classes, rng=make.rng, dtype=make.dtype)]
 

@@ -11,12 +11,12 @@ from .blocks import (
     PLACEMENTS,
     Attention,
     Mixtures,
-    Recipe,
+    Plan,
     classifier,
     convolution,
     normalization,
     squeeze_excite,
-    stage_recipes,
+    stage_plans,
 )
 from .containers import Concatenated, Sequential
 from .initialize import Seed
@@ -49,12 +49,12 @@ def densenet(
 
     placement: "first", "second" (the default, as the AN paper has it: the norm of 4 k channels) or "all". By default AN
     has 10, 10 and 20 mixtures: the published 10, 10, 20, 20 of four blocks, cut to three. Raises TypeError or
-    ValueError for layers or growth below 1, and as `blocks.stage_recipes` does. Source: Huang et al. 2017, arXiv
+    ValueError for layers or growth below 1, and as `blocks.stage_plans` does. Source: Huang et al. 2017, arXiv
     1608.06993, sections 3 and 4.2.
     """
     check_integer("densenet", "layers", layers)
     check_integer("densenet", "growth", growth)
-    stages = stage_recipes(
+    stages = stage_plans(
         "densenet",
         BLOCKS,
         PLACEMENTS,
@@ -80,7 +80,7 @@ def densenet(
     )
 
 
-def _dense_layer(make: Recipe, channels: int, growth: int) -> Concatenated:
+def _dense_layer(make: Plan, channels: int, growth: int) -> Concatenated:
     """Return norm - ReLU - 1x1 - norm - ReLU - 3x3, its result beside x."""
     wide = 4 * growth
     first = [*normalization(make, channels, "first"), ReLU(), convolution(make, channels, wide)]
@@ -89,7 +89,7 @@ def _dense_layer(make: Recipe, channels: int, growth: int) -> Concatenated:
     return Concatenated(Sequential(*first, *second, *gate))
 
 
-def _transition(make: Recipe, channels: int) -> list[Layer]:
+def _transition(make: Plan, channels: int) -> list[Layer]:
     """Return norm - ReLU - 1x1 to half the channels - mean of 2x2 windows: between two blocks."""
     return [
         *normalization(make, channels, "transition"),

@@ -14,11 +14,11 @@ from .blocks import (
     THREE_PLACEMENTS,
     Attention,
     Mixtures,
-    Recipe,
+    Plan,
     as_branch,
     classifier,
     conv_norm,
-    stage_recipes,
+    stage_plans,
 )
 from .containers import Residual, Sequential
 from .initialize import Seed
@@ -54,10 +54,10 @@ def mobilenet_v2(
 
     placement: "first", "second" (the default: the norm behind the depthwise convolution), "third" or "all". By default
     AN has 5, 5, 5, 5, 10, 10 and 10 mixtures, as published. Raises TypeError or ValueError for a width that is not
-    positive or not finite, and as `blocks.stage_recipes` does. Source: Sandler et al. 2018, arXiv 1801.04381.
+    positive or not finite, and as `blocks.stage_plans` does. Source: Sandler et al. 2018, arXiv 1801.04381.
     """
     _check_width(width)
-    stages = stage_recipes(
+    stages = stage_plans(
         "mobilenet_v2",
         len(STAGES),
         THREE_PLACEMENTS,
@@ -80,7 +80,7 @@ def mobilenet_v2(
     return Sequential(*layers, *classifier(stages[-1], head, classes))
 
 
-def _inverted_residual(make: Recipe, channels: int, width: int, expansion: int, stride: int) -> Layer:
+def _inverted_residual(make: Plan, channels: int, width: int, expansion: int, stride: int) -> Layer:
     """Return one block; there is no ReLU behind it: the paper's linear bottleneck."""
     wide = channels * expansion
     layers: list[Any] = []

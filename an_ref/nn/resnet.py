@@ -14,11 +14,11 @@ from .blocks import (
     THREE_PLACEMENTS,
     Attention,
     Mixtures,
-    Recipe,
+    Plan,
     as_branch,
     classifier,
     conv_norm,
-    stage_recipes,
+    stage_plans,
 )
 from .containers import Residual, Sequential
 from .initialize import Seed
@@ -43,7 +43,7 @@ def small_cnn(
 
     A 3x3 convolution with stride 2 to 16 channels, three stages of `blocks` basic blocks, 16, 32 and 64 channels wide
     (the last two begin with stride 2), the mean of each map, a linear layer. placement: "first" (the default),
-    "second" or "all". Raises TypeError or ValueError for blocks below 1, and as `blocks.stage_recipes` does.
+    "second" or "all". Raises TypeError or ValueError for blocks below 1, and as `blocks.stage_plans` does.
     """
     check_integer("small_cnn", "blocks", blocks)
     options: dict[str, Any] = {"mixtures": mixtures, "attention": attention, "rng": rng, "dtype": dtype}
@@ -74,7 +74,7 @@ def resnet20(
                      3x3, as the AN paper has it), "third", "all"
 
     Raises TypeError or ValueError for an unknown block, a placement that the block does not have, and as
-    `blocks.stage_recipes` does. Source: He et al. 2016, arXiv 1512.03385, sections 4.1 and 4.2.
+    `blocks.stage_plans` does. Source: He et al. 2016, arXiv 1512.03385, sections 4.1 and 4.2.
     """
     options: dict[str, Any] = {"mixtures": mixtures, "attention": attention, "rng": rng, "dtype": dtype}
     blocks = _blocks("resnet20", block, basic=3, bottleneck=2)
@@ -112,7 +112,7 @@ def _net(
     """Return stem, stages of blocks (stride 2 at the start of each but the first), pooling, linear layer."""
     paper, places = ("first", PLACEMENTS) if block == "basic" else ("second", THREE_PLACEMENTS)
     placement = paper if placement is None else placement
-    stages = stage_recipes(name, len(WIDTHS), places, classes=classes, placement=placement, **options)
+    stages = stage_plans(name, len(WIDTHS), places, classes=classes, placement=placement, **options)
     build = _basic_block if block == "basic" else _bottleneck
     channels = WIDTHS[0]
     layers: list[Layer] = [*conv_norm(stages[0], 3, channels, size=3, stride=stem_stride, position="stem"), ReLU()]
@@ -124,14 +124,14 @@ def _net(
     return Sequential(*layers, *classifier(stages[-1], channels, classes))
 
 
-def _basic_block(make: Recipe, channels: int, width: int, stride: int) -> Residual:
+def _basic_block(make: Plan, channels: int, width: int, stride: int) -> Residual:
     """Return conv - norm - ReLU - conv - norm beside its shortcut; the ReLU after the sum is the caller's."""
     first = conv_norm(make, channels, width, size=3, stride=stride, position="first")
     second = conv_norm(make, width, width, size=3, position="second")
     return _beside_shortcut(make, [*first, ReLU(), *second], channels, width, stride)
 
 
-def _bottleneck(make: Recipe, channels: int, width: int, stride: int) -> Residual:
+def _bottleneck(make: Plan, channels: int, width: int, stride: int) -> Residual:
     """Return 1x1 - norm - ReLU - 3x3 - norm - ReLU - 1x1 - norm beside its shortcut."""
     wide = width * EXPANSION["bottleneck"]
     first = conv_norm(make, channels, width, position="first")
@@ -140,7 +140,7 @@ def _bottleneck(make: Recipe, channels: int, width: int, stride: int) -> Residua
     return _beside_shortcut(make, [*first, ReLU(), *second, ReLU(), *third], channels, wide, stride)
 
 
-def _beside_shortcut(make: Recipe, layers: list[Layer], channels: int, width: int, stride: int) -> Residual:
+def _beside_shortcut(make: Plan, layers: list[Layer], channels: int, width: int, stride: int) -> Residual:
     """Return the sum of the branch and x, or, where the shape changes, a 1x1 convolution of x with a norm."""
     branch = as_branch(make, layers, width)
     if stride == 1 and channels == width:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ..data import Dataset
+from ..files import replace_file
 from . import figures
 from .attention_figures import draw_attention, find_attention
 from .style import COLOURS, MEANINGS, drawing, save_png, to_svg
@@ -63,9 +63,7 @@ def write_report(out: Path, results: dict[str, Any], details: dict[str, Any], da
         chance_share=f"{(len(results['classes']) - 1) / max(results['test_images'] - 1, 1):.0%}".replace("%", " %"),
     )
     page = page.replace(" %", "\N{NO-BREAK SPACE}%")  # a number and its sign stay on one line
-    aside = out / ".report.html.new"
-    aside.write_text(page, encoding="utf-8")
-    os.replace(aside, out / "report.html")
+    replace_file(out / "report.html", page.encode())
     return out / "report.html"
 
 

@@ -13,19 +13,14 @@ if a number was not finite any more, diverged: where that first showed. A diverg
 from __future__ import annotations
 
 import json
-import platform
 import shlex
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from .. import __version__
 from ..data import Dataset
 from ..files import remove_asides, replace_file
-from ..results import describe_machine
+from ..results import describe_start
 from ..training.settings import fingerprints
 from .grid import LR_PER_IMAGE, STUDIES, Case
 
@@ -69,7 +64,6 @@ class Outcome(NamedTuple):
 
 def start_record(settings: StudySettings, data: Dataset, *, workers: int) -> Record:
     """Return the record of a study in which nothing has run yet; `data` has its limit taken."""
-    counts = np.bincount(data.test_labels, minlength=len(data.classes))
     return {
         "study": settings.study,
         "settings": {
@@ -77,15 +71,7 @@ def start_record(settings: StudySettings, data: Dataset, *, workers: int) -> Rec
             "lr_per_image": LR_PER_IMAGE,
             "images": fingerprints(data),
         },
-        "dataset": data.name,
-        "classes": [str(name) for name in data.classes],
-        "train_images": len(data.train_labels),
-        "test_images": len(data.test_labels),
-        "chance": float(counts.max() / counts.sum()),
-        "machine": {**describe_machine(), "workers": workers},
-        "versions": {"an_ref": __version__, "numpy": np.__version__, "python": platform.python_version()},
-        "command": settings.command,
-        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        **describe_start(data, settings.command, workers=workers),
         "complete": False,
         "cases": [{**asdict(case), "parameters": None, "runs": []} for case in STUDIES[settings.study].cases],
     }
