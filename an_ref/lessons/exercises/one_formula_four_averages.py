@@ -70,7 +70,7 @@ RMS_HINTS = (
         _rms_gamma_outside,
         "gamma differs from channel to channel, so it cannot leave P (and dgamma is a sum, not a mean)",
     ),
-    (_rms_first_power, "the power of r is wrong: dP = -r^3 / 2 dr (and dgamma has no gamma in it)"),
+    (_rms_first_power, "the power of r is wrong: ds = -r^3 / 2 dr for s = P(x^2) (and dgamma has no gamma in it)"),
 )
 
 
