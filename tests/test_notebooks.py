@@ -16,7 +16,7 @@ from an_ref.lessons.exercises import load, modules
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SECONDS = 120
-ALLOWED = ("numpy", "matplotlib", "math", "inspect", "an_ref.data", "an_ref.lessons", "an_ref.check_gradients")
+ALLOWED = ("numpy", "matplotlib", "math", "json", "inspect", "an_ref.data", "an_ref.lessons", "an_ref.check_gradients")
 PLACES = re.compile(r"/(?:home|tmp|work|root|usr|opt|var|Users)/|[A-Z]:\\|ipykernel_\d|site-packages")
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
