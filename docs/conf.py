@@ -156,12 +156,24 @@ def keep_formulas(app: Sphinx, doctree: nodes.document) -> None:
             node["no-wrap"] = node["nowrap"] = True  # since Sphinx 8.2, and before
 
 
+def keep_together(app: Sphinx, doctree: nodes.document) -> None:
+    """Put a formula and the full stop or comma behind it into one inline element, which does not break."""
+    for formula in list(doctree.findall(nodes.math)):
+        parent, place = formula.parent, formula.parent.index(formula)
+        behind = parent[place + 1] if place + 1 < len(parent) else None
+        sign = re.match(r"[^\s\w]+(?=\s|$)", behind) if isinstance(behind, nodes.Text) else None
+        if sign:
+            parent[place] = nodes.inline("", "", formula, nodes.Text(sign[0]), classes=["together"])
+            parent[place + 1] = nodes.Text(behind[sign.end() :])
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.add_lexer("output", TextLexer)
     app.connect("builder-inited", copy_notebooks)
     app.connect("source-read", relink)
     app.connect("doctree-read", keep_formulas)
+    app.connect("doctree-read", keep_together)
     app.connect("autodoc-process-docstring", plain_docstring)
     app.connect("autodoc-process-signature", plain_signature)
     app.connect("autodoc-skip-member", skip_fields)

@@ -5,22 +5,15 @@ Without Sphinx the pages are still checked for what can be seen in their sources
 
 import importlib.util
 import re
-import shutil
-import subprocess
-import sys
 from html.parser import HTMLParser
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from built_site import DOCS, ROOT, build, html_files, needs_sphinx
 
 import an_ref
 from an_ref import data, interop, lessons, nn
 
-ROOT = Path(__file__).resolve().parent.parent
-DOCS = ROOT / "docs"
-missing = [name for name in ("sphinx", "myst_nb", "sphinx_book_theme") if importlib.util.find_spec(name) is None]
-needs_sphinx = pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} not installed; pip install -e '.[docs]'")
 LOADED = {("script", "src"), ("img", "src"), ("iframe", "src"), ("source", "src"), ("video", "src"), ("object", "data")}
 LINKS = {"stylesheet", "preload", "prefetch", "icon", "modulepreload", "preconnect"}  # rel of what a browser fetches
 
@@ -43,25 +36,9 @@ class Page(HTMLParser):
             self.leads.append(values["href"])
 
 
-def build(folder, builder, *, notebooks=True):
-    """Build the site from a copy of its sources, so that nothing is written into them; return the output's folder."""
-    shutil.copytree(DOCS, folder / "docs", ignore=shutil.ignore_patterns("notebooks"))
-    (folder / "notebooks").mkdir()
-    for notebook in (ROOT / "notebooks").glob("*.ipynb") if notebooks else ():
-        shutil.copy(notebook, folder / "notebooks")
-    for name in ("an_ref", "tests"):  # a page may link to a source
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", builder, "docs", "site"]
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0, run.stderr
-    return folder / "site"
-
-
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory):
-    site = build(tmp_path_factory.mktemp("site"), "html")
-    paths = [path for path in sorted(site.rglob("*.html")) if "_static" not in path.parts]  # the theme's templates
-    return {path.relative_to(site).as_posix(): Page(path) for path in paths}
+def pages(site):
+    return {path.relative_to(site).as_posix(): Page(path) for path in html_files(site)}
 
 
 @needs_sphinx
@@ -116,6 +93,24 @@ def test_no_formula_is_taken_for_text(pages):
     for name, page in pages.items():
         text = re.sub(r"<pre.*?</pre>", "", page.path.read_text(encoding="utf-8"), flags=re.DOTALL)
         assert not re.search(r'\$<span class="math|</span>\$', text), name
+
+
+@needs_sphinx
+def test_a_formula_keeps_its_full_stop_and_no_text_is_lost():
+    from docutils import nodes
+    from docutils.utils import new_document
+
+    specification = importlib.util.spec_from_file_location("conf", DOCS / "conf.py")
+    conf = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(conf)
+    page = new_document("page")
+    page += nodes.paragraph()
+    for behind in (", ", ", ", " and (", "); ", "th ", "."):
+        page[0] += [nodes.math("", "x"), nodes.Text(behind)]
+    before = page.astext()
+    conf.keep_together(None, page)
+    assert page.astext() == before == "x, x, x and (x); xth x."
+    assert [inline.astext() for inline in page.findall(nodes.inline)] == ["x,", "x,", "x);", "x."]
 
 
 @needs_sphinx

@@ -39,8 +39,8 @@ def quiz(question: str, choices: Sequence[Choice]) -> Quiz:
     """Ask the reader to predict; make it the last line of a cell.
 
     choices: (text, right, why) for each; `why` explains the answer, or the misconception that leads to this choice.
-    Mathematics in $...$ and code in `...` are shown as such. Raises ValueError unless there are two to eight choices,
-    one of them right, and a reason for each.
+    Mathematics between dollar signs and code between backticks are shown as such. Raises ValueError unless there are
+    two to eight choices, one of them right, and a reason for each.
     """
     if not 2 <= len(choices) <= 8:
         raise ValueError(f"quiz: expected two to eight choices, got {len(choices)}")
