@@ -44,8 +44,9 @@ def prose(path):
 
 def words(text):
     """Words of the text; a formula or a piece of code in a line counts as one, blocks of code not at all."""
-    text = re.sub(r"<!--.*?-->|```.*?```|<[^>]*>|\]\([^)]*\)", " ", text, flags=re.DOTALL)
-    text = re.sub(r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`", " formula ", text, flags=re.DOTALL)
+    text = re.sub(r"```.*?```", " ", text, flags=re.DOTALL)
+    text = re.sub(r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`", " formula ", text, flags=re.DOTALL)  # first: < is no tag there
+    text = re.sub(r"<!--.*?-->|</?[A-Za-z][^>]*>|\]\([^)]*\)", " ", text, flags=re.DOTALL)
     return len(re.findall(r"[A-Za-z0-9][\w.,'’-]*", text))
 
 

@@ -1,4 +1,4 @@
-"""The code exercises of notebook 1, Why normalize: a chain of weights, and a neuron that sees only a direction."""
+"""The code exercise of notebook 1, Why normalize: a chain of weights."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from ...validation import Array
 from ..exercise import Exercise
 
 ChainCache = tuple[Array, Array]
-DirectionCache = tuple[Array, Array, Array]
 
 
-# --- a chain of weights ----------------------------------------------------------------------------------------------
 def chain(x: Array, w: Array) -> tuple[Array, ChainCache]:
     """Return y = x w_1 w_2 ... w_L, one weight for each layer; x, y: (n,), w: (L,). The cache is x and w."""
     return x * w.prod(), (x, w)
@@ -57,56 +55,11 @@ _CHAIN_HINTS = (
 )
 
 
-# --- a neuron that sees only the direction of its weights ------------------------------------------------------------
-def direction(w: Array, *, x: Array) -> tuple[Array, DirectionCache]:
-    """Return y = x @ w / |w|; x: (n, k), w: (k,), y: (n,). The cache is x, w and |w|."""
-    r = np.sqrt((w * w).sum())
-    return x @ w / r, (x, w, r)
-
-
-def direction_backward(dy: Array, cache: DirectionCache) -> Array:
-    """Return dw = (x^T dy - w (dy . z) / r^2) / r with z = x w and r = |w|."""
-    x, w, r = cache
-    return (dy @ x - w * (dy @ (x @ w)) / (r * r)) / r
-
-
-def _constant_length(dy: Array, cache: DirectionCache) -> Array:
-    x, _, r = cache
-    return dy @ x / r
-
-
-def _not_divided(dy: Array, cache: DirectionCache) -> Array:
-    return direction_backward(dy, cache) * cache[2]
-
-
-def _one_power(dy: Array, cache: DirectionCache) -> Array:
-    x, w, r = cache
-    return dy @ x / r - w * (dy @ (x @ w)) / (r * r)
-
-
-def _plus(dy: Array, cache: DirectionCache) -> Array:
-    return 2 * _constant_length(dy, cache) - direction_backward(dy, cache)
-
-
-_DIRECTION_HINTS = (
-    (_constant_length, "this treats |w| as a constant: a longer w also makes the divisor larger"),
-    (_not_divided, "the factor 1 / |w| in front is missing: weights twice as long have half the slope"),
-    (_one_power, "the derivative of 1 / r is -1 / r^2 times that of r, which is w / r: in all r to the third power"),
-    (_plus, "the divisor pulls the other way: the second term has a minus sign"),
-)
-
 EXERCISES = {
     "chain_backward": Exercise(
         op=chain,
         solution=chain_backward,
         arrays=lambda rng: (rng.standard_normal(5), rng.uniform(0.5, 2, 4) * [1, -1, 1, 1]),
         hints=_CHAIN_HINTS,
-    ),
-    "direction_backward": Exercise(
-        op=direction,
-        solution=direction_backward,
-        arrays=lambda rng: (3 * rng.standard_normal(4),),
-        hyper={"x": np.random.default_rng(2).standard_normal((6, 4))},
-        hints=_DIRECTION_HINTS,
     ),
 }
