@@ -264,3 +264,19 @@ def test_an_error_is_not_called_one_of_positive_x_where_all_x_are_positive():
     x = np.random.default_rng(5).random((4, 3)) + 0.5
     report = check_gradients(softer, lambda dy, x: dy * x**2, (x,))
     assert "alone" not in report.findings[0].message
+
+
+@pytest.mark.parametrize("name", ["batch_norm", "layer_norm", "group_norm"])
+def test_a_variance_centred_at_the_means_of_the_maps_is_told_from_a_wrong_path_through_the_mean(name):
+    """dm = P dmu + 2 d P dvar without its second part: dx is wrong by one number for each map."""
+    op, op_backward = ops(name)
+
+    def lacking(dy, cache):
+        (part,) = cache.statistics.parts
+        parts = (part._replace(d=np.zeros_like(part.d)),)
+        return op_backward(dy, cache._replace(statistics=cache.statistics._replace(parts=parts)))
+
+    rng = np.random.default_rng(0)
+    arrays, hyper = case(name, rng.standard_normal((3, 4, 2, 3)), rng)
+    (finding,) = check_gradients(op, lacking, arrays, hyper=hyper).findings
+    assert "lacks 2 * (m - mu) * mean(dvar)" in finding.message

@@ -9,6 +9,7 @@ import numpy as np
 
 from ... import norms
 from ...statistics import Statistics, over_batch, over_instance, over_layer
+from ...sweeps import positions
 from ...validation import Array
 from .known import Known
 from .terms import Term, maps, norm_terms, totals
@@ -97,6 +98,11 @@ def dx_mistakes(c: Any, dy: Array, G: Array) -> list[Term]:
         ("the factor gamma is missing everywhere: dy stands where gamma * dy belongs", np.ones_like(G), {}),
         ("the factor gamma stands twice everywhere: gamma^2 * dy where gamma * dy belongs", G * G, {}),
     ]
+    if positions(c.x) > 1:  # else both are the same
+        words = (
+            "the path through the variance lacks 2 * (m - mu) * mean(dvar): it takes the means m of maps for mu"
+        )
+        changes.append((words, G, {"centre": c.m}))
     averages = {
         "(0, 2, 3), of batch norm": over_batch,
         "(1, 2, 3), of layer norm": over_layer,
