@@ -99,9 +99,7 @@ def dx_mistakes(c: Any, dy: Array, G: Array) -> list[Term]:
         ("the factor gamma stands twice everywhere: gamma^2 * dy where gamma * dy belongs", G * G, {}),
     ]
     if positions(c.x) > 1:  # else both are the same
-        words = (
-            "the path through the variance lacks 2 * (m - mu) * mean(dvar): it takes the means m of maps for mu"
-        )
+        words = "the path through the variance lacks 2 * (m - mu) * mean(dvar): it takes the means m of maps for mu"
         changes.append((words, G, {"centre": c.m}))
     averages = {
         "(0, 2, 3), of batch norm": over_batch,
