@@ -133,8 +133,8 @@ FACTORS = (
         "The forward normalizes with the unbiased variance, the backward belongs to the biased one.",
         BN, X, "factor n/(n-1)", "var = ((x - mu) ** 2).mean(axes, keepdims=True)",
         "n = x[:, 0].size\n    var = ((x - mu) ** 2).sum(axes, keepdims=True) / (n - 1)", "_normalize",
-        incident="FluxML/Flux.jl issue 529 (2018): normalise took the corrected standard deviation where every other "
-        "library takes the uncorrected one.",
+        incident="FluxML/Flux.jl issue 529 (2018): normalise took the corrected standard deviation where "
+        "PyTorch and two TensorFlow implementations take the uncorrected one.",
     ),
     Bug(
         "bn-eps-outside-root",
