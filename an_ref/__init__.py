@@ -23,6 +23,7 @@ from .convolution import conv2d, conv2d_backward
 from .gradcheck import check_gradients, check_layer
 from .linear import linear, linear_backward
 from .losses import softmax_cross_entropy, softmax_cross_entropy_backward
+from .memory import keep_memory
 from .norms import (
     batch_norm,
     batch_norm_backward,
@@ -48,6 +49,7 @@ from .pooling import (
     max_pool2d_backward,
 )
 from .squeeze import squeeze_excite, squeeze_excite_backward
+from .threads import get_threads, set_threads
 
 __version__ = "0.1.0"
 
@@ -67,6 +69,7 @@ __all__ = [
     "conv2d",
     "conv2d_backward",
     "data",
+    "get_threads",
     "global_avg_pool2d",
     "global_avg_pool2d_backward",
     "group_norm",
@@ -75,6 +78,7 @@ __all__ = [
     "hsigmoid_backward",
     "instance_norm",
     "instance_norm_backward",
+    "keep_memory",
     "layer_norm",
     "layer_norm_backward",
     "linear",
@@ -86,6 +90,7 @@ __all__ = [
     "relu6",
     "relu6_backward",
     "relu_backward",
+    "set_threads",
     "sigmoid",
     "sigmoid_backward",
     "softmax",

@@ -8,11 +8,13 @@ x w places of the output.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .threads import spread
 from .validation import (
     Array,
     cast,
@@ -24,9 +26,10 @@ from .validation import (
     check_upstream,
     dtypes,
 )
-from .windows import Pair, check_pair, count_windows, crop, pad, windows
+from .windows import Pair, Room, check_pair, count_windows, crop, pad, windows
 
 BLOCK_BYTES = 2 << 20  # of columns; anything from 0.5 to 4 MB is equally fast
+RUNS = 16  # more threads than these are of no use; the gradient of the weights is kept this many times
 
 
 class Conv2dCache(NamedTuple):
@@ -111,11 +114,14 @@ def _convolve(x: Array, cache: Conv2dCache, y: Array) -> None:
     """Write the convolution to y: for each block of samples one product of columns and weights."""
     weight, stride, padding, groups = cache.weight, cache.stride, cache.padding, cache.groups
     matrix = _matrix(_split(weight, groups), y.dtype)  # (G, kh kw Cg, Og)
-    for block in _blocks(y, matrix[..., 0].size):
-        rows = _rows(y[block], groups)  # (G, places, Og), a view
-        view = windows(pad(x[block], padding, y.dtype), weight.shape[2:], stride, groups)
-        columns = view.reshape(*rows.shape[:2], -1)  # (G, places, kh kw Cg), a copy except for 1x1
-        np.matmul(columns, matrix, out=rows)
+
+    def convolve(blocks: list[slice]) -> None:
+        room = Room(y.dtype)
+        for block in blocks:
+            view = windows(room.pad(x[block], padding), weight.shape[2:], stride, groups)
+            np.matmul(room.columns(view), matrix, out=_rows(y[block], groups))
+
+    spread(convolve, _runs(y, matrix[..., 0].size))
 
 
 def _backward_by_gathering(dy: Array, x: Array, cache: Conv2dCache, work: Any) -> tuple[Array, Array]:
@@ -129,13 +135,17 @@ def _backward_by_gathering(dy: Array, x: Array, cache: Conv2dCache, work: Any) -
     margin = kernel[0] - 1 - padding[0], kernel[1] - 1 - padding[1]
     flipped = _split(weight, groups)[..., ::-1, ::-1].swapaxes(1, 2)  # (G, Cg, Og, kh, kw)
     matrix = _matrix(flipped, work)  # (G, kh kw Og, Cg)
-    dx, dmatrix = np.empty(x.shape, work), np.zeros_like(matrix)
-    for block in _blocks(dx, matrix[..., 0].size):
-        rows = _rows(dx[block], groups)  # (G, places, Cg), a view
-        view = windows(pad(dy[block], margin, work), kernel, (1, 1), groups)
-        columns = view.reshape(*rows.shape[:2], -1)  # (G, places, kh kw Og)
-        np.matmul(columns, matrix, out=rows)
-        dmatrix += columns.swapaxes(1, 2) @ _rows(x[block], groups)
+    dx = np.empty(x.shape, work)
+
+    def gather(blocks: list[slice]) -> Array:
+        room, dmatrix = Room(work), np.zeros_like(matrix)
+        for block in blocks:
+            columns = room.columns(windows(room.pad(dy[block], margin), kernel, (1, 1), groups))  # of dy
+            np.matmul(columns, matrix, out=_rows(dx[block], groups))
+            dmatrix += columns.swapaxes(1, 2) @ _rows(x[block], groups)
+        return dmatrix
+
+    dmatrix = functools.reduce(np.add, spread(gather, _runs(dx, matrix[..., 0].size)))
     dflipped = _unmatrix(dmatrix, flipped.shape)
     return dx, dflipped.swapaxes(1, 2)[..., ::-1, ::-1].reshape(weight.shape)
 
@@ -146,19 +156,24 @@ def _backward_by_scattering(dy: Array, x: Array, cache: Conv2dCache, work: Any) 
     kernel = weight.shape[2:]
     split = _split(weight, groups)
     matrix = _matrix(split, work)  # (G, kh kw Cg, Og)
-    dx, dmatrix = np.empty(x.shape, work), np.zeros_like(matrix)
-    for block in _blocks(dy, matrix[..., 0].size):
-        rows = _rows(dy[block], groups)  # (G, places, Og)
-        padded = pad(x[block], padding, work)
-        view = windows(padded, kernel, stride, groups)  # (G, N, h, w, kh, kw, Cg)
-        columns = view.reshape(*rows.shape[:2], -1)  # (G, places, kh kw Cg)
-        dmatrix += columns.swapaxes(1, 2) @ rows
-        dcolumns = (rows @ matrix.swapaxes(1, 2)).reshape(view.shape)
-        dpadded = np.zeros_like(padded)
-        dview = windows(dpadded, kernel, stride, groups)
-        for a, b in np.ndindex(*kernel):
-            dview[..., a, b, :] += dcolumns[..., a, b, :]
-        dx[block] = crop(dpadded, padding)
+    dx = np.empty(x.shape, work)
+
+    def scatter(blocks: list[slice]) -> Array:
+        room, dmatrix = Room(work), np.zeros_like(matrix)
+        for block in blocks:
+            rows = _rows(dy[block], groups)  # (G, places, Og)
+            padded = room.pad(x[block], padding)
+            view = windows(padded, kernel, stride, groups)  # (G, N, h, w, kh, kw, Cg)
+            dmatrix += room.columns(view).swapaxes(1, 2) @ rows
+            dcolumns = (rows @ matrix.swapaxes(1, 2)).reshape(view.shape)
+            dpadded = np.zeros_like(padded)
+            dview = windows(dpadded, kernel, stride, groups)
+            for a, b in np.ndindex(*kernel):
+                dview[..., a, b, :] += dcolumns[..., a, b, :]
+            dx[block] = crop(dpadded, padding)
+        return dmatrix
+
+    dmatrix = functools.reduce(np.add, spread(scatter, _runs(dy, matrix[..., 0].size)))
     return dx, _unmatrix(dmatrix, split.shape).reshape(weight.shape)
 
 
@@ -166,21 +181,25 @@ def _depthwise(x: Array, cache: Conv2dCache, y: Array) -> None:
     """Write the convolution with one input channel in each group to y, place by place of the kernel."""
     weight, stride, padding = cache.weight, cache.stride, cache.padding
     kernel, taps = weight.shape[2:], _taps(weight, cache.groups, y.dtype)  # (kh, kw, m, C), m = O/C
-    for block in _blocks(y, taps.size):
+
+    def convolve(block: slice) -> None:
         view = windows(pad(x[block], padding, y.dtype), kernel, stride)[0]  # (N, h, w, kh, kw, C)
         total = np.zeros((*view.shape[:3], *taps.shape[2:]), y.dtype)  # (N, h, w, m, C)
         for a, b, k in np.ndindex(*taps.shape[:3]):
             total[..., k, :] += view[..., a, b, :] * taps[a, b, k]
         y[block] = total.swapaxes(3, 4).reshape(y[block].shape)
 
+    spread(convolve, _blocks(y, taps.size))
+
 
 def _depthwise_backward(dy: Array, x: Array, cache: Conv2dCache, work: Any) -> tuple[Array, Array]:
     """Return dx and dweight of a depthwise convolution, for any stride."""
     weight, stride, padding, groups = cache.weight, cache.stride, cache.padding, cache.groups
     kernel, taps = weight.shape[2:], _taps(weight, groups, work)  # (kh, kw, m, C)
-    dx, dtaps = np.empty(x.shape, work), np.zeros_like(taps)
-    for block in _blocks(dy, taps.size):
-        padded = pad(x[block], padding, work)
+    dx = np.empty(x.shape, work)
+
+    def scatter(block: slice) -> Array:
+        padded, dtaps = pad(x[block], padding, work), np.empty_like(taps)
         view = windows(padded, kernel, stride)[0]  # (N, h, w, kh, kw, C)
         dpadded = np.zeros_like(padded)
         dview = windows(dpadded, kernel, stride)[0]
@@ -189,8 +208,11 @@ def _depthwise_backward(dy: Array, x: Array, cache: Conv2dCache, work: Any) -> t
         ones = np.ones(dtotal[..., 0, 0].size, work)
         for a, b, k in np.ndindex(*taps.shape[:3]):
             dview[..., a, b, :] += dtotal[..., k, :] * taps[a, b, k]
-            dtaps[a, b, k] += ones @ (dtotal[..., k, :] * view[..., a, b, :]).reshape(ones.size, -1)
+            dtaps[a, b, k] = ones @ (dtotal[..., k, :] * view[..., a, b, :]).reshape(ones.size, -1)
         dx[block] = crop(dpadded, padding)
+        return dtaps
+
+    dtaps = functools.reduce(np.add, spread(scatter, _blocks(dy, taps.size)))
     return dx, dtaps.transpose(3, 2, 0, 1).reshape(weight.shape)
 
 
@@ -204,6 +226,13 @@ def _blocks(places: Array, width: int) -> Iterator[slice]:
     step = max(1, BLOCK_BYTES // one)
     for start in range(0, len(places), step):
         yield slice(start, start + step)
+
+
+def _runs(places: Array, width: int) -> list[list[slice]]:
+    """Deal the blocks into at most RUNS runs of neighbours; a run shares room and a sum, and one thread does it."""
+    blocks = list(_blocks(places, width))
+    length = -(-len(blocks) // RUNS)
+    return [blocks[i : i + length] for i in range(0, len(blocks), length)]
 
 
 def _rows(block: Array, groups: int) -> Array:

@@ -13,7 +13,8 @@ from .data import Dataset
 from .nn import MODELS
 from .observation import observe_attention
 from .parallel import Event, run_parallel
-from .results import Outcome, Settings, add_outcome, pack_correct, start_results, usable_cores, write_results
+from .results import Outcome, Settings, add_outcome, pack_correct, start_results, write_results
+from .threads import usable_cores
 from .training import Recipe, generators, pixel_scale, predict, to_input, train
 
 

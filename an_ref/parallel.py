@@ -17,6 +17,9 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal, NamedTuple
 
+from .memory import keep_memory
+from .threads import set_threads
+
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 Work = Callable[[Any, Callable[[Any], None]], Any]
@@ -94,6 +97,8 @@ def _child(connection: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
     try:
         work, job = connection.recv()
+        set_threads(1)  # the processes already fill the cores
+        keep_memory()
         message = "done", work(job, lambda value: connection.send(("progress", value)))
     except (ConnectionError, EOFError):  # the parent is gone
         return

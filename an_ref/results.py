@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shlex
 from datetime import datetime
@@ -30,6 +29,7 @@ from numpy.typing import NDArray
 from . import __version__
 from .data import Dataset
 from .files import replace_file
+from .threads import usable_cores
 
 
 class Settings(NamedTuple):
@@ -145,15 +145,6 @@ def describe_start(data: Dataset, command: str, *, workers: int) -> dict[str, An
 def describe_machine() -> dict[str, Any]:
     """Return the operating system, the processor and how many cores this process may use."""
     return {"system": platform.platform(), "processor": _processor(), "cores": usable_cores()}
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may run on."""
-    if hasattr(os, "process_cpu_count"):  # Python 3.13
-        return os.process_cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _processor() -> str:

@@ -57,7 +57,8 @@ def squeeze_excite(
     if squeeze is not None:
         check_parameter(op, "squeeze", squeeze, x.shape[:2], "(N, C)")
     arrays = (w1, b1, w2, b2)
-    out, work = dtypes(x, *arrays, *(() if squeeze is None else (squeeze,)))
+    is_complex = squeeze is not None and squeeze.dtype.kind == "c"
+    out, work = dtypes(x, *arrays, *((squeeze,) if is_complex else ()))  # a table in double does not make y double
     w1, b1, w2, b2 = (p.astype(work, copy=False) for p in arrays)
     m = means(x, work) if squeeze is None else squeeze.astype(work)
     hidden, first = linear(m, w1, b1)  # (N, R)

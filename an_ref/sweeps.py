@@ -2,19 +2,27 @@
 
 A feature map x has shape (N, C, ...); its M positions per map are one axis here: x[n, c, i]. Everything else in the
 normalization layers is arithmetic on N x C tables. Each sweep works on blocks of samples that stay in the cache of a
-core, so that a full-size temporary is never made.
+core, so that a full-size temporary is never made, and blocks are done side by side by threads.
+
+Maps are walked in their own precision, float32 at least. Tables are float64 (complex128): they are thousands of times
+smaller, so it costs nothing, and it is what keeps float32 exact when the mean is far larger than the deviation. Such a
+mean m is not a float32. So a map is centred at m_, m rounded to float32, which loses nothing, and what is left over,
+m_ - m, is put into another table.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from .threads import spread
 from .validation import Array
 
 BLOCK_BYTES = 1 << 20  # about the size of a core's L2 cache
+ROW = 256  # numbers: NumPy's loops are fast along rows of this length, and slow along 16 channels
 
 
 def positions(x: Array) -> int:
@@ -27,44 +35,57 @@ def moments(x: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
 
         m = sum_i x / M        v = sum_i (x - m)^2 / M
 
-    The sums are computed in `dtype`. Centring first is what keeps float32 exact enough when the mean is large.
+    The maps are summed in `dtype`. The first mean, m_, has the rounding error of a long sum. The centred map x - m_ is
+    small, and its mean e is what m_ lacks: m = m_ + e, v = sum_i (x - m_)^2 / M - e^2.
+
+    Source: Chan, Golub & LeVeque 1983, "Algorithms for computing the sample variance", equation 1.7.
     """
-    x = _flat(x)
-    m, v = np.empty(x.shape[:2], dtype), np.empty(x.shape[:2], dtype)
-    count = x.shape[2]
-    for s in _blocks(x):
+    rows, count = _layout(x), positions(x)
+    x = rows.view(x)
+    m, v = (np.empty(rows.shape[:2], np.promote_types(dtype, np.float64)) for _ in "mv")
+
+    def sweep(s: slice) -> None:
         block = x[s].astype(dtype, copy=False)
-        m[s] = _sum(block) / count
-        centred = block - m[s, :, None]
-        v[s] = _sum(centred * centred) / count
+        m_ = rows.total(block) / dtype.type(count)
+        centred = block - rows.beside(m_)
+        e = rows.total(centred).astype(m.dtype) / count
+        m[s] = m_ + e
+        v[s] = rows.dot(centred, centred) / count - e * e
+        v[s][v[s].real < 0] = 0  # of a constant map, whose two squares are equal but for rounding
+
+    spread(sweep, _blocks(x))
     return m, v
 
 
 def means(x: Array, dtype: np.dtype[Any]) -> Array:
     """Return the mean m[n,c] of each map, for what needs no variance."""
-    x = _flat(x)
-    m = np.empty(x.shape[:2], dtype)
-    for s in _blocks(x):
-        m[s] = _sum(x[s].astype(dtype, copy=False)) / x.shape[2]
-    return m
+    rows, count = _layout(x), positions(x)
+    x = rows.view(x)
+    sums = spread(lambda s: rows.total(x[s].astype(dtype, copy=False)), _blocks(x))
+    return np.concatenate(sums).astype(np.promote_types(dtype, np.float64)) / count
 
 
 def peaks(x: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
     """Return the maximum of each map and its position i, both N x C: the first one on ties, by the real part."""
-    x = _flat(x)
+    x = x.reshape(*x.shape[:2], -1)
     where = np.argmax(x.real, axis=2)
     return np.take_along_axis(x, where[..., None], 2)[..., 0].astype(dtype), where
 
 
 def scale_shift(x: Array, a: Array, m: Array, b: Array, dtype: np.dtype[Any]) -> Array:
     """Sweep 2 forward: y[n,c,i] = a[n,c] * (x[n,c,i] - m[n,c]) + b[n,c], rounded to `dtype` at the end."""
-    shape, x = x.shape, _flat(x)
-    y = np.empty_like(x, dtype)
-    for s in _blocks(x):
-        t = x[s] - m[s, :, None]
-        t *= a[s, :, None]
-        np.add(t, b[s, :, None], out=y[s], casting="same_kind")
-    return y.reshape(shape)
+    rows, work = _layout(x), _walked(a, m, b, maps=(x.dtype, dtype))
+    m_ = m.astype(work)
+    a, b = a.astype(work), (b + a * (m_ - m)).astype(work)
+    x_, (y, y_) = rows.view(x), rows.empty(dtype)
+
+    def sweep(s: slice) -> None:
+        t = np.subtract(x_[s], rows.beside(m_[s]), out=y_[s] if dtype == work else None, dtype=work)
+        t *= rows.beside(a[s])
+        np.add(t, rows.beside(b[s]), out=y_[s], casting="same_kind")
+
+    spread(sweep, _blocks(x_))
+    return y
 
 
 def gradient_sums(dy: Array, x: Array, m: Array) -> tuple[Array, Array]:
@@ -72,14 +93,17 @@ def gradient_sums(dy: Array, x: Array, m: Array) -> tuple[Array, Array]:
 
     da[n,c] = sum_i dy * (x - m)        db[n,c] = sum_i dy
     """
-    dy, x = _flat(dy), _flat(x)
-    dtype = np.result_type(dy.dtype, m.dtype)
-    da, db = np.empty(m.shape, dtype), np.empty(m.shape, dtype)
-    for s in _blocks(x):
-        up = dy[s].astype(dtype, copy=False)
-        db[s] = _sum(up)
-        da[s] = _sum(up * (x[s] - m[s, :, None]))
-    return da, db
+    rows, work = _layout(x, dy), _walked(m, maps=(x.dtype, dy.dtype))
+    x, dy, m_ = rows.view(x), rows.view(dy), m.astype(work)
+    da, db = (np.empty(m.shape, np.result_type(m, work)) for _ in "ab")
+
+    def sweep(s: slice) -> None:
+        up = dy[s].astype(work, copy=False)
+        db[s] = rows.total(up)
+        da[s] = rows.dot(up, x[s] - rows.beside(m_[s]))
+
+    spread(sweep, _blocks(x))
+    return da + (m_ - m) * db, db
 
 
 def combine(
@@ -98,32 +122,80 @@ def combine(
     `dv` may be None (nothing depends on the variance). `peak` = (gradient, position) adds the gradient of each map's
     maximum at its place. The result has the dtype of x, or stays complex.
     """
-    shape, x, dy = x.shape, _flat(x), _flat(dy)
-    count = x.shape[2]
-    dtype = np.result_type(dy.dtype, a.dtype, dm.dtype)
-    dx = np.empty_like(x, dtype if dtype.kind == "c" else x.dtype)
-    for s in _blocks(x):
-        t = (dy[s] * a[s, :, None]).astype(dtype, copy=False)
-        if dv is not None:
-            t = t + (2 / count * dv[s, :, None]) * (x[s] - m[s, :, None])
+    rows, count = _layout(x, dy, plain=peak is not None), positions(x)
+    work = _walked(a, m, dm, *(() if dv is None else (dv,)), maps=(x.dtype, dy.dtype))
+    x_, dy_, (dx, dx_) = rows.view(x), rows.view(dy), rows.empty(work if work.kind == "c" else x.dtype)
+    m_, a, each, slope = m.astype(work), a.astype(work), dm / count, None
+    if dv is not None:
+        each = each + 2 / count * dv * (m_ - m)
+        slope = (2 / count * dv).astype(work)
+    each = each.astype(work)
+
+    def sweep(s: slice) -> None:
+        t = np.multiply(dy_[s], rows.beside(a[s]), out=dx_[s] if dx.dtype == work else None, dtype=work)
+        if slope is not None:
+            centred = np.subtract(x_[s], rows.beside(m_[s]), dtype=work)
+            centred *= rows.beside(slope[s])
+            t += centred
         if peak is not None:
             gradient, where = peak[0][s, :, None], peak[1][s, :, None]
             np.put_along_axis(t, where, np.take_along_axis(t, where, 2) + gradient, 2)
-        np.add(t, dm[s, :, None] / count, out=dx[s], casting="same_kind")
-    return dx.reshape(shape)
+        np.add(t, rows.beside(each[s]), out=dx_[s], casting="same_kind")
+
+    spread(sweep, _blocks(x_))
+    return dx
 
 
-def _flat(x: Array) -> Array:
-    """Return x as (N, C, M): a view where the strides allow it, channels-last memory included."""
-    return x.reshape(*x.shape[:2], -1)
+def _walked(*tables: Array, maps: tuple[Any, ...]) -> np.dtype[Any]:
+    """Return the dtype in which maps are walked: their own, float32 at least, complex if one of the tables is."""
+    dtype = np.result_type(*maps, np.float32)
+    return np.result_type(dtype, np.complex64) if any(t.dtype.kind == "c" for t in tables) else dtype
+
+
+class Layout(NamedTuple):
+    """How maps are laid out for NumPy's loops: as (N, C, M), or channels-last as (N, M / k, k C), k positions a row."""
+
+    shape: tuple[int, ...]
+    k: int  # 0: (N, C, M)
+
+    def empty(self, dtype: Any) -> tuple[Array, Array]:
+        """Return new maps, in their shape and in this layout: two views of the same memory."""
+        N, C, *rest = self.shape
+        y = np.moveaxis(np.empty((N, *rest, C), dtype), -1, 1) if self.k else np.empty(self.shape, dtype)
+        return y, self.view(y)
+
+    def view(self, x: Array) -> Array:
+        """Return the maps x in this layout."""
+        N, C, *_ = self.shape
+        x = x.reshape(N, C, -1)
+        return x.swapaxes(1, 2).reshape(N, -1, self.k * C) if self.k else x
+
+    def beside(self, table: Array) -> Array:
+        """Return a table (n, C) in a shape that goes with n samples of this layout."""
+        return np.tile(table, self.k)[:, None, :] if self.k else table[:, :, None]
+
+    def total(self, block: Array) -> Array:
+        """Return the sum over each map, (n, C): a matrix product with ones, several times as fast as .sum."""
+        if not self.k:
+            return np.matmul(block, np.ones(block.shape[2], block.dtype))
+        of_rows = np.matmul(np.ones(block.shape[1], block.dtype), block)  # (n, k C)
+        return of_rows.reshape(len(block), self.k, -1).sum(axis=1)
+
+    def dot(self, p: Array, q: Array) -> Array:
+        """Return the sum of p * q over each map, (n, C)."""
+        if self.k or p.strides[2] != p.itemsize or q.strides[2] != q.itemsize:
+            return self.total(p * q)
+        return np.matmul(p[:, :, None, :], q[:, :, :, None])[:, :, 0, 0]
+
+
+def _layout(*maps: Array, plain: bool = False) -> Layout:
+    """Return the layout in which all `maps`, of one shape, are walked along their memory."""
+    shape = maps[0].shape
+    last = all(np.moveaxis(x, 1, -1).flags.c_contiguous and not x.flags.c_contiguous for x in maps)
+    return Layout(shape, math.gcd(positions(maps[0]), max(1, ROW // shape[1])) if last and not plain else 0)
 
 
 def _blocks(x: Array) -> Iterator[slice]:
     """Yield slices of samples whose part of x is about BLOCK_BYTES large."""
     step = max(1, BLOCK_BYTES // (x.shape[1] * x.shape[2] * x.itemsize))
     return (slice(i, i + step) for i in range(0, len(x), step))
-
-
-def _sum(block: Array) -> Array:
-    """Return the sum over the last axis: a matrix product with ones, several times as fast as .sum(-1)."""
-    return np.matmul(block, np.ones(block.shape[2], block.dtype))

@@ -7,6 +7,7 @@ arithmetic for deep learning", arXiv 1603.07285, relationship 6.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -71,3 +72,33 @@ def windows(padded: Array, kernel: Pair, stride: Pair, groups: int = 1) -> Array
         (groups, n, rows, columns, *kernel, members),
         (members * of_c, of_n, stride[0] * of_h, stride[1] * of_w, of_h, of_w, of_c),
     )
+
+
+class Room:
+    """Room for one block that the next block uses again: what is made in it never leaves the op."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+        self._padded = self._columns = np.empty(0, dtype)
+
+    def pad(self, x: Array, padding: Pair) -> Array:
+        """As windows.pad, with zeros. The border stays as it is from one block to the next."""
+        n = len(x)
+        if padding == (0, 0):
+            return np.ascontiguousarray(x, self.dtype)
+        if self._padded.size == 0:
+            self._padded = pad(x, padding, self.dtype)
+        else:
+            crop(self._padded[:n], padding)[...] = x
+        return self._padded[:n]
+
+    def columns(self, view: Array) -> Array:
+        """(G, N, h, w, kh, kw, Cg) -> (G, places, kh kw Cg): a view for 1x1, else a copy in this room."""
+        shape = view.shape[0], math.prod(view.shape[1:4]), math.prod(view.shape[4:])
+        if view.shape[4:6] == (1, 1):
+            return view.reshape(shape)
+        if self._columns.size == 0:
+            self._columns = np.empty(view.size, self.dtype)
+        columns = self._columns[: view.size]
+        columns.reshape(view.shape)[...] = view
+        return columns.reshape(shape)

@@ -87,6 +87,20 @@ def _check():
         arrays, hyper = case("attentive_norm", 1 + rng.standard_normal((3, 4, 2, 3)), rng, **names)
         report = check_gradients(*ops("attentive_norm"), arrays, hyper=hyper)
         assert report.ok, report
+    _check_digits()
+
+
+def _check_digits():
+    """In float32 with a large mean, which is no float32, the gradients are those of the same numbers in float64."""
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((3, 4, 2, 3)) + 1e5 / 3
+    arrays, hyper = case("attentive_norm", x, rng)
+    arrays, dy = [array.astype(np.float32) for array in arrays], rng.standard_normal(x.shape).astype(np.float32)
+    op, op_backward = ops("attentive_norm")
+    got = op_backward(dy, op(*arrays, **hyper)[1])
+    exact = op_backward(dy.astype(np.float64), op(*(array.astype(np.float64) for array in arrays), **hyper)[1])
+    for gradient, reference in zip(got, exact, strict=True):
+        np.testing.assert_allclose(gradient, reference, rtol=1e-5, atol=1e-5 * np.abs(reference).max())
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)

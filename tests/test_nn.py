@@ -286,7 +286,7 @@ def test_a_copy_of_a_net_is_complete_and_apart(duplicate):
     x = np.random.default_rng(8).normal(size=(2, 3, 4, 4))
     y = net.forward(x)
     twin = duplicate(net)
-    assert np.array_equal(twin.backward(y), net.backward(y))
+    np.testing.assert_allclose(twin.backward(y), net.backward(y), rtol=1e-12, atol=1e-12)  # memory is laid out anew
     twin.params["0.shortcut.beta"][...] = 9.0
     assert not net.params["0.shortcut.beta"].any()
     assert twin.forward(x).max() > y.max()

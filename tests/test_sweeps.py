@@ -32,23 +32,42 @@ def test_moments_and_means_are_those_of_numpy():
     m, v = sweeps.moments(x, x.dtype)
     np.testing.assert_allclose(m, x.mean((2, 3)), rtol=1e-14)
     np.testing.assert_allclose(v, x.var((2, 3)), rtol=1e-14)
-    np.testing.assert_array_equal(sweeps.means(x, x.dtype), m)
+    np.testing.assert_allclose(sweeps.means(x, x.dtype), m, rtol=1e-14)
 
 
-def test_moments_are_summed_in_the_dtype_that_is_asked_for():
+@pytest.mark.parametrize("ratio", [0, 1, 1e3, 1e5])
+def test_moments_of_float32_keep_their_digits_when_the_mean_is_large(ratio):
+    x = (np.random.default_rng(1).standard_normal((N, C, 20, 20)) + ratio).astype(np.float32)
+    exact = x.astype(np.float64)
+    m, v = sweeps.moments(x, x.dtype)
+    np.testing.assert_allclose(m, exact.mean((2, 3)), rtol=1e-6 / max(ratio, 1), atol=1e-6)
+    np.testing.assert_allclose(v, exact.var((2, 3)), rtol=1e-6)
+
+
+def test_the_variance_of_a_constant_map_is_zero_and_never_below():
+    values = np.random.default_rng(2).uniform(-1e4, 1e4, (200, 1, 1, 1)).astype(np.float32)
+    m, v = sweeps.moments(np.broadcast_to(values, (200, 1, 7, 5)), values.dtype)
+    np.testing.assert_allclose(m, values[:, :, 0, 0], rtol=1e-7)
+    assert v.min() >= 0
+    assert v.max() < 1e-9
+
+
+def test_moments_are_summed_in_the_dtype_that_is_asked_for_and_tables_are_in_double():
     x = np.full((N, C, 2, 4), 60000, np.float16)  # the sum of two of them is no float16
-    dtype = np.dtype(np.float32)
-    for table in (*sweeps.moments(x, dtype), sweeps.means(x, dtype)):
-        assert table.dtype == dtype
+    for table in (*sweeps.moments(x, np.dtype(np.float32)), sweeps.means(x, np.dtype(np.float32))):
+        assert table.dtype == np.float64
         assert set(table.flat) <= {0, 60000}
+    assert {table.dtype for table in sweeps.moments(x + 0j, np.dtype(np.complex64))} == {np.dtype(np.complex128)}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
 def test_a_sum_has_the_dtype_of_its_block(dtype):
     """Ones of a wider dtype would make a wide copy of the block."""
-    total = sweeps._sum(np.full((2, C, M), 3, dtype))
-    assert total.dtype == dtype
-    np.testing.assert_array_equal(total, np.full((2, C), 3 * M))
+    block = np.full((2, C, M), 3, dtype)
+    for layout in (sweeps.Layout(block.shape, 0), sweeps.Layout(block.shape, 4)):
+        total = layout.total(layout.view(block))
+        assert total.dtype == dtype
+        np.testing.assert_array_equal(total, np.full((2, C), 3 * M))
 
 
 def test_peaks_are_the_first_maxima_of_the_real_part():
@@ -64,9 +83,22 @@ def test_scale_shift_is_rounded_once_at_the_end():
     _, x, a, m, b, _ = _draw()
     y = a[..., None, None] * (x - m[..., None, None]) + b[..., None, None]
     np.testing.assert_array_equal(sweeps.scale_shift(x, a, m, b, x.dtype), y)
-    low = x.astype(np.float16)
+    low, a, m, b = x.astype(np.float16), a.astype(np.float32), m.astype(np.float32), b.astype(np.float32)
     y = a[..., None, None] * (low - m[..., None, None]) + b[..., None, None]
     np.testing.assert_array_equal(sweeps.scale_shift(low, a, m, b, low.dtype), y.astype(np.float16))
+
+
+@pytest.mark.parametrize("mean", [1e4 / 3, -1e6 / 3])  # no float32
+def test_a_centre_that_is_no_float32_loses_nothing(mean):
+    dy, x, a, m, b, dv = _draw()
+    x, m, dy = (x + mean).astype(np.float32), m + mean, dy.astype(np.float32)
+    exact = x.astype(np.float64) - m[..., None, None]
+    y = a[..., None, None] * exact + b[..., None, None]
+    np.testing.assert_allclose(sweeps.scale_shift(x, a, m, b, x.dtype), y, rtol=1e-6, atol=1e-6)
+    da, _ = sweeps.gradient_sums(dy, x, m)
+    np.testing.assert_allclose(da, (dy * exact).sum((2, 3)), rtol=1e-6, atol=1e-6)
+    dx = a[..., None, None] * dy + b[..., None, None] / M + 2 / M * dv[..., None, None] * exact
+    np.testing.assert_allclose(sweeps.combine(dy, x, a, m, b, dv), dx, rtol=1e-6, atol=1e-6)
 
 
 def test_gradient_sums():

@@ -55,7 +55,8 @@ def run_evaluation(path: Path, checkpoint: Checkpoint, data: Dataset) -> int:
     """Do what `an-ref evaluate` does with a checkpoint and images that fit, and return the exit code."""
     from rich.console import Console
 
-    from ..blas import one_blas_thread
+    from ..memory import keep_memory
+    from ..threads import one_blas_thread
     from ..training import TrainingDiverged
     from ..training import evaluate as test
     from ..training.settings import fingerprints
@@ -65,6 +66,7 @@ def run_evaluation(path: Path, checkpoint: Checkpoint, data: Dataset) -> int:
     scale = checkpoint.part("input")
     model = checkpoint.build_model()
     try:
+        keep_memory()
         with one_blas_thread():  # as in training: the same bits
             found = test(model, data.test_images, data.test_labels, scale["mean"], scale["std"])
     except TrainingDiverged as error:

@@ -83,9 +83,11 @@ def run_training(run: Run) -> int:
     from rich.console import Console
 
     from ..files import WriteError
+    from ..memory import keep_memory
     from ..training import TrainingDiverged
     from ..training.terminal import RunProgress, run_summary
 
+    keep_memory()
     console = Console()
     try:
         with RunProgress(console, run) as progress:

@@ -13,7 +13,8 @@ import numpy as np
 
 from ..data import Dataset
 from ..parallel import Event, run_parallel
-from ..results import pack_correct, usable_cores
+from ..results import pack_correct
+from ..threads import usable_cores
 from ..training import (
     Recipe,
     TrainingDiverged,

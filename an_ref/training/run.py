@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ..blas import one_blas_thread
 from ..data import Dataset
 from ..files import remove_asides, replace_file
+from ..threads import one_blas_thread
 from .checkpoint import About, Checkpoint, CheckpointError, to_bytes
 from .checkpoint_about import present_versions
 from .divergence import TrainingDiverged, blame_state, finite
