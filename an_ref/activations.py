@@ -54,7 +54,7 @@ def relu(x: Array) -> tuple[Array, ReluCache]:
     """
     _check("relu", x)
     y = np.where(x.real <= 0, 0, x) if x.dtype.kind == "c" else np.maximum(x, 0)
-    return np.asarray(y, x.dtype), ReluCache(x)
+    return np.asarray(y, x.dtype, like=x), ReluCache(x)
 
 
 def relu_backward(dy: Array, cache: ReluCache) -> Array:
@@ -63,9 +63,9 @@ def relu_backward(dy: Array, cache: ReluCache) -> Array:
     dy has the shape of y. Raises TypeError or ValueError if it does not.
     """
     x = cache.x
-    check_upstream("relu_backward", dy, x.shape)
+    check_upstream("relu_backward", dy, x.shape, x)
     # A product is 10 times faster than numpy.where on signs in random order. Where x is NaN, dy passes.
-    return cast(np.asarray(dy * ~(x.real <= 0)), x.dtype)
+    return cast(np.asarray(dy * ~(x.real <= 0), like=x), x.dtype)
 
 
 def relu6(x: Array) -> tuple[Array, Relu6Cache]:
@@ -78,7 +78,7 @@ def relu6(x: Array) -> tuple[Array, Relu6Cache]:
     _check("relu6", x)
     is_complex = x.dtype.kind == "c"
     y = np.where(x.real <= 0, 0, np.where(x.real >= 6, 6, x)) if is_complex else np.clip(x, 0, 6)
-    return np.asarray(y, x.dtype), Relu6Cache(x)
+    return np.asarray(y, x.dtype, like=x), Relu6Cache(x)
 
 
 def relu6_backward(dy: Array, cache: Relu6Cache) -> Array:
@@ -87,9 +87,9 @@ def relu6_backward(dy: Array, cache: Relu6Cache) -> Array:
     dy has the shape of y. Raises TypeError or ValueError if it does not.
     """
     x = cache.x
-    check_upstream("relu6_backward", dy, x.shape)
+    check_upstream("relu6_backward", dy, x.shape, x)
     flat = (x.real <= 0) | (x.real >= 6)
-    return cast(np.asarray(dy * ~flat), x.dtype)
+    return cast(np.asarray(dy * ~flat, like=x), x.dtype)
 
 
 def sigmoid(x: Array) -> tuple[Array, SigmoidCache]:
@@ -104,7 +104,7 @@ def sigmoid(x: Array) -> tuple[Array, SigmoidCache]:
     out, work = dtypes(x)
     z = _decay(x.astype(work, copy=False))
     y = np.where(x.real < 0, z, 1) / (1 + z)
-    return np.asarray(y, out), SigmoidCache(x)
+    return np.asarray(y, out, like=x), SigmoidCache(x)
 
 
 def sigmoid_backward(dy: Array, cache: SigmoidCache) -> Array:
@@ -114,10 +114,10 @@ def sigmoid_backward(dy: Array, cache: SigmoidCache) -> Array:
     ValueError if it does not.
     """
     x = cache.x
-    check_upstream("sigmoid_backward", dy, x.shape)
+    check_upstream("sigmoid_backward", dy, x.shape, x)
     _, work = dtypes(dy, x)
     z = _decay(x.astype(work, copy=False))
-    return cast(np.asarray(dy * (z / (1 + z) ** 2)), x.dtype)
+    return cast(np.asarray(dy * (z / (1 + z) ** 2), like=x), x.dtype)
 
 
 def hsigmoid(x: Array) -> tuple[Array, HsigmoidCache]:
@@ -130,7 +130,7 @@ def hsigmoid(x: Array) -> tuple[Array, HsigmoidCache]:
     out, work = dtypes(x)
     x_work = x.astype(work, copy=False)
     y = np.where(x.real <= -3, 0, np.where(x.real >= 3, 1, (x_work + 3) / 6))
-    return np.asarray(y, out), HsigmoidCache(x)
+    return np.asarray(y, out, like=x), HsigmoidCache(x)
 
 
 def hsigmoid_backward(dy: Array, cache: HsigmoidCache) -> Array:
@@ -139,7 +139,7 @@ def hsigmoid_backward(dy: Array, cache: HsigmoidCache) -> Array:
     dy has the shape of y. Raises TypeError or ValueError if it does not.
     """
     x = cache.x
-    check_upstream("hsigmoid_backward", dy, x.shape)
+    check_upstream("hsigmoid_backward", dy, x.shape, x)
     _, work = dtypes(dy, x)
     flat = (x.real <= -3) | (x.real >= 3)
     return cast(np.where(flat, 0, dy.astype(work, copy=False) / 6), x.dtype)
@@ -169,7 +169,7 @@ def softmax_backward(dy: Array, cache: SoftmaxCache) -> Array:
     dy has the shape of y. Raises TypeError or ValueError if it does not.
     """
     y, axis = cache.weights, cache.axis
-    check_upstream("softmax_backward", dy, y.shape)
+    check_upstream("softmax_backward", dy, y.shape, y)
     _, work = dtypes(dy, y)
     # A constant added to dy changes nothing. Without the dy of the largest y, nothing cancels where y is almost 1.
     top = y.real.argmax(axis=axis, keepdims=True)
@@ -180,7 +180,7 @@ def softmax_backward(dy: Array, cache: SoftmaxCache) -> Array:
 
 def _decay(x: Array) -> Array:
     """exp(-|x|), with the sign taken from the real part."""
-    return np.asarray(np.exp(np.where(x.real < 0, x, -x)))
+    return np.asarray(np.exp(np.where(x.real < 0, x, -x)), like=x)
 
 
 def _check(op: str, x: Any) -> None:

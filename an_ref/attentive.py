@@ -157,7 +157,7 @@ def attentive_norm_eval(
     }
     needed = running_axes(standardize, transform, arrays)
     stored = pick_running(op, needed, after, named)
-    check_parameters(op, needed, stored, sizes)
+    check_parameters(op, needed, stored, sizes, x)
     of_x = stored[:2] if "running_mean" in needed else ()
     of_logits = stored[-2:] if "attn_running_mean" in needed else ()
     plan = choose(standardize, groups, descriptor, transform, activation, of_x, of_logits)
@@ -199,7 +199,7 @@ def _forward(
 
 
 def _backward(op: str, dy: Array, cache: AttentiveNormCache) -> tuple[Array, ...]:
-    check_upstream(op, dy, cache.x.shape)
+    check_upstream(op, dy, cache.x.shape, cache.x)
     x, gamma, beta, m, _, _, _, rstd, b0, lambda_, G, a, _, s, *_ = cache
     plan = cache.plan
 

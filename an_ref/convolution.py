@@ -2,8 +2,8 @@
 
 All work happens in channels-last memory, (N, H, W, C), on blocks of samples that stay in the cache. The
 *columns* of a block are its windows laid side by side, one row for each place of the output: with them the
-convolution is one matrix product. Shapes in the comments: G groups, Cg = C/G and Og = O/G channels in each, h
-x w places of the output.
+convolution is one matrix product. For CuPy arrays an_ref.cuda does the work. Shapes in the comments: G groups,
+Cg = C/G and Og = O/G channels in each, h x w places of the output.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .backend import is_cupy, kernels
 from .threads import spread
 from .validation import (
     Array,
@@ -75,6 +76,9 @@ def conv2d(
     cache = Conv2dCache(x, weight, bias, stride, padding, groups)
     places = count_windows("conv2d", x.shape[2:], weight.shape[2:], stride, padding)
     out, work = dtypes(x, weight) if bias is None else dtypes(x, weight, bias)
+    if is_cupy(x):
+        y = kernels().conv2d(x, weight, stride, padding, groups, work)
+        return cast(y if bias is None else y + bias[:, None, None], out), cache
     y = np.empty((len(x), *places, len(weight)), work)
     (_depthwise if _is_depthwise(cache) else _convolve)(x.transpose(0, 2, 3, 1), cache, y)
     if bias is not None:
@@ -92,11 +96,25 @@ def conv2d_backward(dy: Array, cache: Conv2dCache) -> tuple[Array, ...]:
     in the letters of conv2d, here with one group. dy has the shape of y. Raises TypeError or ValueError if it
     does not. Source: Dumoulin & Visin, arXiv 1603.07285, section 4: dx is a transposed convolution.
     """
-    x, weight, bias, stride, padding, _ = cache
+    x, weight, bias, stride, padding, groups = cache
     kernel = weight.shape[2:]
     places = count_windows("conv2d_backward", x.shape[2:], kernel, stride, padding)
-    check_upstream("conv2d_backward", dy, (len(x), len(weight), *places))
+    check_upstream("conv2d_backward", dy, (len(x), len(weight), *places), x)
     _, work = dtypes(dy, x, weight)
+    if is_cupy(x):
+        dx, dweight = kernels().conv2d_backward(dy, x, weight, stride, padding, groups, work)
+        dx, dweight = cast(dx, x.dtype), cast(dweight, weight.dtype)
+    else:
+        dx, dweight = _backward(dy, cache, work)
+    if bias is None:
+        return dx, dweight
+    return dx, dweight, cast(dy.sum(axis=(2, 3), dtype=dtypes(dy)[1]).sum(axis=0), bias.dtype)
+
+
+def _backward(dy: Array, cache: Conv2dCache, work: Any) -> tuple[Array, Array]:
+    """Return dx and dweight, by the way that suits the convolution."""
+    x, weight, _, stride, padding, _ = cache
+    kernel = weight.shape[2:]
     if _is_depthwise(cache):
         gradients = _depthwise_backward
     elif stride == (1, 1) and padding[0] < kernel[0] and padding[1] < kernel[1]:
@@ -104,10 +122,7 @@ def conv2d_backward(dy: Array, cache: Conv2dCache) -> tuple[Array, ...]:
     else:
         gradients = _backward_by_scattering
     dx, dweight = gradients(dy.transpose(0, 2, 3, 1), x.transpose(0, 2, 3, 1), cache, work)
-    dx, dweight = cast(dx, x.dtype).transpose(0, 3, 1, 2), cast(dweight, weight.dtype)
-    if bias is None:
-        return dx, dweight
-    return dx, dweight, cast(dy.sum(axis=(2, 3), dtype=dtypes(dy)[1]).sum(axis=0), bias.dtype)
+    return cast(dx, x.dtype).transpose(0, 3, 1, 2), cast(dweight, weight.dtype)
 
 
 def _convolve(x: Array, cache: Conv2dCache, y: Array) -> None:
@@ -266,7 +281,7 @@ def _taps(weight: Array, groups: int, work: Any) -> Array:
 def _check_arrays(x: Array, weight: Array, bias: Array | None, groups: Any) -> int:
     """Return `groups` as an int; raise unless the shapes of the three arrays fit it and each other."""
     check_feature_map("conv2d", x, ndim=4, layout="(N, C, H, W)")
-    check_array("conv2d", "weight", weight)
+    check_array("conv2d", "weight", weight, x)
     if weight.ndim != 4:
         raise ValueError(
             f"conv2d: weight must have 4 axes (out, in/groups, kh, kw), got shape {weight.shape}; reshape it"
@@ -280,5 +295,5 @@ def _check_arrays(x: Array, weight: Array, bias: Array | None, groups: Any) -> i
             f"{x.shape[1]}, groups = {number}), got shape {weight.shape}; change weight or groups"
         )
     if bias is not None:
-        check_parameter("conv2d", "bias", bias, (len(weight),), "(out,)")
+        check_parameter("conv2d", "bias", bias, (len(weight),), "(out,)", x)
     return number

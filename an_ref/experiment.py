@@ -17,6 +17,8 @@ from .results import Outcome, Settings, add_outcome, pack_correct, start_results
 from .threads import usable_cores
 from .training import Recipe, generators, pixel_scale, predict, to_input, train
 
+GPU_WORKERS = 4  # processes that share a GPU and its memory
+
 
 class Run(NamedTuple):
     """One net to train."""
@@ -36,7 +38,7 @@ def compare(
     every start, epoch (its value is the epoch and the loss), end and failure; its job is a `Run`.
     """
     runs = [Run(norm, seed) for seed in settings.seeds for norm in settings.norms]
-    workers = min(usable_cores(), len(runs))
+    workers = min(usable_cores(), len(runs), GPU_WORKERS if settings.device == "gpu" else len(runs))
     results, details = start_results(settings, data, workers=workers)
     try:
         with closing(run_parallel(partial(work, settings=settings, data=data), runs, workers=workers)) as events:
@@ -58,7 +60,7 @@ def work(run: Run, report: Callable[[Any], None], *, settings: Settings, data: D
     """
     start = time.perf_counter()
     weights, order = generators(run.seed)
-    model = MODELS[settings.model](norm=run.norm, classes=len(data.classes), rng=weights)
+    model = MODELS[settings.model](norm=run.norm, classes=len(data.classes), rng=weights).to(settings.device)
     recipe = Recipe(
         epochs=settings.epochs,
         batch_size=settings.batch_size,

@@ -50,7 +50,7 @@ def linear_backward(dy: Array, cache: LinearCache) -> tuple[Array, ...]:
     dy is (N, out). Raises TypeError or ValueError if it is not.
     """
     x, weight, bias = cache
-    check_upstream("linear_backward", dy, (x.shape[0], weight.shape[1]))
+    check_upstream("linear_backward", dy, (x.shape[0], weight.shape[1]), x)
     _, work = dtypes(dy)
     dy = dy.astype(work, copy=False)
     dx = cast(dy @ weight.T, x.dtype)
@@ -62,7 +62,7 @@ def linear_backward(dy: Array, cache: LinearCache) -> tuple[Array, ...]:
 
 def _check(x: Array, weight: Array, bias: Array | None) -> None:
     check_feature_map("linear", x, ndim=2, layout="(N, in)")
-    check_array("linear", "weight", weight)
+    check_array("linear", "weight", weight, x)
     if weight.ndim != 2 or weight.shape[0] != x.shape[1]:
         raise ValueError(
             f"linear: weight must have shape (in, out) with in = {x.shape[1]}, the columns of x, "
@@ -70,4 +70,4 @@ def _check(x: Array, weight: Array, bias: Array | None) -> None:
         )
     check_not_empty("linear", "weight", weight)
     if bias is not None:
-        check_parameter("linear", "bias", bias, (weight.shape[1],), "(out,)")
+        check_parameter("linear", "bias", bias, (weight.shape[1],), "(out,)", x)

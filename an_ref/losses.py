@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .backend import check_same_device, is_array, is_cupy, kernels
 from .validation import Array, cast, check_array, check_fraction, check_not_empty, check_upstream, dtypes
 
 
@@ -32,12 +33,16 @@ def softmax_cross_entropy(
 
     Returns (loss, cache), loss an array of shape (). Raises TypeError if logits does not hold floating-point or complex
     numbers, labels does not hold integers or s is not a number; ValueError if a shape does not fit, logits is empty, a
-    label is outside its range or s is outside [0, 1). Source of the smoothing: Szegedy et al. 2016, arXiv 1512.00567,
-    section 7.
+    label is outside its range or s is outside [0, 1). On a GPU a label outside its range makes the loss NaN instead:
+    to look at the labels, the CPU would have to wait for them. Source of the smoothing: Szegedy et al. 2016, arXiv
+    1512.00567, section 7.
     """
     _check(logits, labels)
     check_fraction("softmax_cross_entropy", "label_smoothing", label_smoothing)
     out, work = dtypes(logits)
+    if is_cupy(logits):
+        loss, p = kernels().softmax_cross_entropy(logits, labels, label_smoothing, out)
+        return loss, SoftmaxCrossEntropyCache(p, labels, label_smoothing, logits.dtype)
     z = logits.astype(work, copy=False)
     z = z - z.real.max(axis=1, keepdims=True)
     log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))  # (N, K)
@@ -54,8 +59,14 @@ def softmax_cross_entropy_backward(dy: Array | complex, cache: SoftmaxCrossEntro
     TypeError or ValueError if it is neither.
     """
     if isinstance(dy, (int, float, complex, np.number)) and not isinstance(dy, bool):
-        dy = np.asarray(dy * 1.0)
-    check_upstream("softmax_cross_entropy_backward", dy, ())
+        dy = np.asarray(dy * 1.0)[()]  # a number goes to a GPU with the kernel
+    else:
+        check_upstream("softmax_cross_entropy_backward", dy, (), cache.p)
+    if is_cupy(cache.p):
+        dlogits: Array = kernels().softmax_cross_entropy_backward(
+            dy, cache.p, cache.labels, cache.label_smoothing, cache.dtype
+        )
+        return dlogits
     n, classes = cache.p.shape
     excess = cache.p - cache.label_smoothing / classes  # p - q, but at the labels
     # Each row of p - q sums to 0. At the label this is more exact than p - q itself, where p is almost 1.
@@ -70,14 +81,17 @@ def _check(logits: Array, labels: Array) -> None:
     if logits.ndim != 2:
         raise ValueError(f"{op}: logits must have 2 axes (N, K), got shape {logits.shape}; reshape it to (N, K)")
     check_not_empty(op, "logits", logits)
-    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
-        got = f"dtype {labels.dtype}" if isinstance(labels, np.ndarray) else type(labels).__name__
+    if not is_array(labels) or labels.dtype.kind not in "iu":
+        got = f"dtype {labels.dtype}" if is_array(labels) else type(labels).__name__
         raise TypeError(f"{op}: labels must be a NumPy array of integers, got {got}; pass one class number per sample")
+    check_same_device(op, "labels", labels, logits, than="logits")
     if labels.shape != logits.shape[:1]:
         raise ValueError(
             f"{op}: labels must have shape (N,) = {logits.shape[:1]}, got {labels.shape}; pass one class number "
             f"per sample"
         )
+    if is_cupy(labels):
+        return
     wrong = np.flatnonzero((labels < 0) | (labels >= logits.shape[1]))
     if wrong.size:
         raise ValueError(

@@ -80,7 +80,7 @@ def _normalize(
 
 def _normalize_backward(op: str, dy: Array, cache: NormCache) -> tuple[Array, ...]:
     """Backward of every norm: dx, dgamma, dbeta, and for a mixture the gradients of its logits."""
-    check_upstream(op, dy, cache.x.shape)
+    check_upstream(op, dy, cache.x.shape, cache.x)
     x, gamma, m, _, _, _, rstd, b0, a, _, s, like = cache
     da, db = gradient_sums(dy, x, m)
     da0, db0, dG, dB = recalibrate_backward(da, db, rstd, b0, gamma)
@@ -92,7 +92,7 @@ def _normalize_backward(op: str, dy: Array, cache: NormCache) -> tuple[Array, ..
 
 def _check(op: str, x: Any, gamma: Any, beta: Any, eps: Any) -> float:
     check_feature_map(op, x)
-    check_parameters(op, {"gamma": "C", "beta": "C"}, (gamma, beta), {"C": x.shape[1]})
+    check_parameters(op, {"gamma": "C", "beta": "C"}, (gamma, beta), {"C": x.shape[1]}, x)
     return check_eps(op, eps)
 
 
@@ -160,7 +160,7 @@ def batch_norm_eval(
     op = "batch_norm_eval"
     eps = _check(op, x, gamma, beta, eps)
     running = {"running_mean": "C", "running_var": "C"}
-    check_parameters(op, running, (running_mean, running_var), {"C": x.shape[1]})
+    check_parameters(op, running, (running_mean, running_var), {"C": x.shape[1]}, x)
     out, work = dtypes(x, gamma, beta, running_mean, running_var)
     table = x.shape[:2]
     mu, var = (np.broadcast_to(t.astype(work), table) for t in (running_mean, running_var))
@@ -175,7 +175,7 @@ def batch_norm_eval_backward(dy: Array, cache: BatchNormEvalCache) -> tuple[Arra
 
     Raises TypeError or ValueError if dy is not an array with the shape of y.
     """
-    check_upstream("batch_norm_eval_backward", dy, cache.x.shape)
+    check_upstream("batch_norm_eval_backward", dy, cache.x.shape, cache.x)
     da, db = gradient_sums(dy, cache.x, cache.mu)
     dx = combine(dy, cache.x, cache.a, cache.mu, np.zeros_like(db))
     return dx, *cast_all(((cache.rstd * da).sum(axis=0), db.sum(axis=0)), cache.dtypes)
@@ -269,7 +269,7 @@ def switchable_norm(
     Source: Luo et al. 2019, arXiv 1806.10779, section 2.
     """
     eps = _check("switchable_norm", x, gamma, beta, eps)
-    check_logits("switchable_norm", mean_logits, var_logits)
+    check_logits("switchable_norm", mean_logits, var_logits, beside=x)
     statistics = partial(switchable, mean_logits=mean_logits, var_logits=var_logits)
     return _normalize(x, gamma, beta, statistics, eps, mean_logits, var_logits)
 
@@ -304,9 +304,9 @@ def switchable_norm_eval(
     """
     op = "switchable_norm_eval"
     eps = _check(op, x, gamma, beta, eps)
-    check_logits(op, mean_logits, var_logits)
+    check_logits(op, mean_logits, var_logits, beside=x)
     running = (running_mean, running_var)
-    check_parameters(op, {"running_mean": "C", "running_var": "C"}, running, {"C": x.shape[1]})
+    check_parameters(op, {"running_mean": "C", "running_var": "C"}, running, {"C": x.shape[1]}, x)
     statistics = partial(switchable, mean_logits=mean_logits, var_logits=var_logits, running=running)
     return _normalize(x, gamma, beta, statistics, eps, mean_logits, var_logits, *running)
 
@@ -319,13 +319,13 @@ def switchable_norm_eval_backward(dy: Array, cache: NormCache) -> tuple[Array, .
     return _normalize_backward("switchable_norm_eval_backward", dy, cache)
 
 
-def check_logits(op: str, mean_logits: Any, var_logits: Any) -> None:
-    """Raise unless both are arrays of shape (3,) (in, ln, bn), or both of shape (2,) (in, ln)."""
+def check_logits(op: str, mean_logits: Any, var_logits: Any, *, beside: Array) -> None:
+    """Raise unless both are arrays of shape (3,) (in, ln, bn), or both of shape (2,) (in, ln), where `beside` is."""
     for name, logits in (("mean_logits", mean_logits), ("var_logits", var_logits)):
-        check_array(op, name, logits)
+        check_array(op, name, logits, beside)
         if logits.shape not in ((2,), (3,)):
             raise ValueError(
                 f"{op}: {name} must have shape (3,) for (in, ln, bn) or (2,) for (in, ln), got {logits.shape}; "
                 f"pass one logit for each part"
             )
-    check_parameter(op, "var_logits", var_logits, mean_logits.shape, "of mean_logits")
+    check_parameter(op, "var_logits", var_logits, mean_logits.shape, "of mean_logits", beside)

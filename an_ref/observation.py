@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import nn
+from .backend import beside, to_host
 
 
 def observe_attention(model: nn.Layer, x: NDArray, labels: NDArray, classes: int) -> dict[str, Any]:
@@ -25,17 +26,18 @@ def observe_attention(model: nn.Layer, x: NDArray, labels: NDArray, classes: int
     `share` is the part of the weights' variance between images that goes with the class: the sum over the weights of
     the squared distances between class means and the mean, over the sum of those between images and the mean. Without
     any tie between weights and classes it would be about (classes - 1) / (n - 1). `where` says in words where in the
-    net the layer is.
+    net the layer is. A model on a GPU is looked at there; x is on the CPU.
     """
     where = describe_places([(name, isinstance(layer, nn.Conv2d)) for name, layer in model.named_layers()])
     seen: dict[str, dict[str, list[NDArray]]] = {"lambda": {}, "gates": {}}
+    home = next(iter(model.params.values()), x)
     for start in range(0, len(x), 256):
-        model.forward(x[start : start + 256], train=False)
+        model.forward(beside(home, x[start : start + 256]), train=False)
         for name, layer in model.named_layers():
             if isinstance(layer, nn.AttentiveNorm):
-                seen["lambda"].setdefault(name, []).append(layer.cache.lambda_)  # (N, K)
+                seen["lambda"].setdefault(name, []).append(to_host(layer.cache.lambda_))  # (N, K)
             elif isinstance(layer, nn.SqueezeExcite):
-                seen["gates"].setdefault(name, []).append(layer.cache.s)  # (N, C)
+                seen["gates"].setdefault(name, []).append(to_host(layer.cache.s))  # (N, C)
     attention: dict[str, Any] = {
         kind: {
             name: {"where": where[name], **_by_class(np.concatenate(parts), labels, classes)}
@@ -44,7 +46,7 @@ def observe_attention(model: nn.Layer, x: NDArray, labels: NDArray, classes: int
         for kind, layers in seen.items()
     }
     attention["mixture"] = {
-        name: {"where": where[name], **_mixture(layer.params["mean_logits"], layer.params["var_logits"])}
+        name: {"where": where[name], **_mixture(*(to_host(layer.params[key]) for key in ("mean_logits", "var_logits")))}
         for name, layer in model.named_layers()
         if "mean_logits" in layer.params
     }

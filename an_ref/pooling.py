@@ -24,6 +24,7 @@ class Geometry(NamedTuple):
     stride: Pair
     padding: Pair
     places: Pair
+    like: Array  # without entries, on x's device
 
 
 class MaxPool2dCache(NamedTuple):
@@ -40,10 +41,11 @@ class AvgPool2dCache(NamedTuple):
 
 
 class GlobalAvgPool2dCache(NamedTuple):
-    """What global_avg_pool2d keeps for its backward: x's shape and dtype."""
+    """What global_avg_pool2d keeps for its backward: x's shape and dtype, and an array without entries beside x."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    like: Array
 
 
 def max_pool2d(
@@ -63,8 +65,9 @@ def max_pool2d(
     """
     geometry = _geometry("max_pool2d", x, size, stride, padding)
     view = _windows(x, geometry, x.dtype, -np.inf)
-    y = np.full((*view.shape[:3], x.shape[1]), -np.inf, x.dtype)  # (N, h, w, C)
-    where = _first_places(y.shape, geometry)
+    y = np.empty((*view.shape[:3], x.shape[1]), x.dtype, like=x)  # (N, h, w, C)
+    y[...] = -np.inf
+    where = _first_places(y, geometry)
     for place, (a, b) in enumerate(np.ndindex(*geometry.size)):
         entry = view[..., a, b, :]
         larger = ~((entry.real <= y.real) | np.isnan(y.real))
@@ -82,7 +85,7 @@ def max_pool2d_backward(dy: Array, cache: MaxPool2dCache) -> Array:
 
     dy has the shape of y. Raises TypeError or ValueError if it does not.
     """
-    check_upstream("max_pool2d_backward", dy, cache.where.shape)
+    check_upstream("max_pool2d_backward", dy, cache.where.shape, cache.where)
     where = cache.where.transpose(0, 2, 3, 1)
     dy = dy.transpose(0, 2, 3, 1)
     return _collect(dy, cache.geometry, lambda place: dy * (where == place))
@@ -100,7 +103,7 @@ def avg_pool2d(
     geometry = _geometry("avg_pool2d", x, size, stride, padding)
     out, work = dtypes(x)
     view = _windows(x, geometry, work, 0)
-    y = np.zeros((*view.shape[:3], x.shape[1]), work)  # (N, h, w, C)
+    y = np.zeros((*view.shape[:3], x.shape[1]), work, like=x)  # (N, h, w, C)
     for a, b in np.ndindex(*geometry.size):
         y += view[..., a, b, :]
     y /= geometry.size[0] * geometry.size[1]
@@ -113,7 +116,7 @@ def avg_pool2d_backward(dy: Array, cache: AvgPool2dCache) -> Array:
     dy has the shape of y. Raises TypeError or ValueError if it does not.
     """
     geometry = cache.geometry
-    check_upstream("avg_pool2d_backward", dy, (*geometry.shape[:2], *geometry.places))
+    check_upstream("avg_pool2d_backward", dy, (*geometry.shape[:2], *geometry.places), geometry.like)
     _, work = dtypes(dy)
     share = dy.transpose(0, 2, 3, 1).astype(work, copy=False) / (geometry.size[0] * geometry.size[1])
     return _collect(share, geometry, lambda place: share)
@@ -128,7 +131,7 @@ def global_avg_pool2d(x: Array) -> tuple[Array, GlobalAvgPool2dCache]:
     """
     check_feature_map("global_avg_pool2d", x, ndim=4, layout="(N, C, H, W)")
     out, work = dtypes(x)
-    return cast(x.mean(axis=(2, 3), dtype=work), out), GlobalAvgPool2dCache(x.shape, x.dtype)
+    return cast(x.mean(axis=(2, 3), dtype=work), out), GlobalAvgPool2dCache(x.shape, x.dtype, np.empty(0, like=x))
 
 
 def global_avg_pool2d_backward(dy: Array, cache: GlobalAvgPool2dCache) -> Array:
@@ -137,7 +140,7 @@ def global_avg_pool2d_backward(dy: Array, cache: GlobalAvgPool2dCache) -> Array:
     dy is (N, C). Raises TypeError or ValueError if it is not.
     """
     n, channels, height, width = cache.shape
-    check_upstream("global_avg_pool2d_backward", dy, (n, channels))
+    check_upstream("global_avg_pool2d_backward", dy, (n, channels), cache.like)
     _, work = dtypes(dy)
     share = cast(dy.astype(work, copy=False) / (height * width), cache.dtype)
     return np.repeat(share[:, None], height * width, axis=1).reshape(n, height, width, channels).transpose(0, 3, 1, 2)
@@ -154,7 +157,8 @@ def _geometry(op: str, x: Array, size: Any, stride: Any, padding: Any) -> Geomet
             f"{op}: padding must be at most half of size, so that no window lies outside the map, got padding "
             f"{padding} with size {size}; choose at most {(size[0] // 2, size[1] // 2)}"
         )
-    return Geometry(x.shape, x.dtype, size, stride, padding, count_windows(op, x.shape[2:], size, stride, padding))
+    places = count_windows(op, x.shape[2:], size, stride, padding)
+    return Geometry(x.shape, x.dtype, size, stride, padding, places, np.empty(0, like=x))
 
 
 def _windows(x: Array, geometry: Geometry, dtype: DTypeLike, value: float) -> Array:
@@ -164,12 +168,12 @@ def _windows(x: Array, geometry: Geometry, dtype: DTypeLike, value: float) -> Ar
     return view
 
 
-def _first_places(shape: tuple[int, ...], geometry: Geometry) -> Array:
-    """For each y, the first place of its window that is not padding; an array of `shape` (N, h, w, C)."""
-    size, stride, padding, places = geometry[2:]
-    rows = np.maximum(0, padding[0] - stride[0] * np.arange(places[0]))
-    columns = np.maximum(0, padding[1] - stride[1] * np.arange(places[1]))
-    where = np.empty(shape, np.min_scalar_type(size[0] * size[1] - 1))
+def _first_places(y: Array, geometry: Geometry) -> Array:
+    """For each of y, (N, h, w, C), the first place of its window that is not padding."""
+    size, stride, padding, places = geometry[2:6]
+    rows = np.maximum(0, padding[0] - stride[0] * np.arange(places[0], like=y))
+    columns = np.maximum(0, padding[1] - stride[1] * np.arange(places[1], like=y))
+    where = np.empty_like(y, np.min_scalar_type(size[0] * size[1] - 1))
     where[...] = (rows[:, None] * size[1] + columns)[:, :, None]
     return where
 
@@ -178,7 +182,7 @@ def _collect(dy: Array, geometry: Geometry, part: Callable[[int], Array]) -> Arr
     """Return dx, to which each window adds part(place), (N, h, w, C), at each of its places."""
     n, channels, height, width = geometry.shape
     (top, left), size = geometry.padding, geometry.size
-    dpadded = np.zeros((n, height + 2 * top, width + 2 * left, channels), dtypes(dy)[1])
+    dpadded = np.zeros((n, height + 2 * top, width + 2 * left, channels), dtypes(dy)[1], like=dy)
     dview = windows(dpadded, size, geometry.stride)[0]
     for place, (a, b) in enumerate(np.ndindex(*size)):
         dview[..., a, b, :] += part(place)

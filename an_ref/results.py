@@ -2,7 +2,7 @@
 
 `results.json` is for reading:
 
-    dataset, model, epochs, batch_size, lr, weight_decay, seeds, machine, versions, command, date
+    dataset, model, epochs, batch_size, lr, weight_decay, device, seeds, machine, versions, command, date
     classes, test_images    the names of the classes; how many test images there are
     chance                  the share of the test set's largest class: what always guessing it would reach
     complete, interrupted   whether every run finished; whether Ctrl-C ended the comparison
@@ -42,6 +42,7 @@ class Settings(NamedTuple):
     batch_size: int
     lr: float
     weight_decay: float
+    device: str = "cpu"
 
     @property
     def command(self) -> str:
@@ -53,6 +54,7 @@ class Settings(NamedTuple):
             "--batch-size": str(self.batch_size),
             "--seeds": str(len(self.seeds)),
             "--lr": str(self.lr),
+            "--device": self.device,
         }
         return shlex.join(["an-ref", "compare", *(word for pair in options.items() for word in pair)])
 
@@ -76,6 +78,7 @@ def start_results(settings: Settings, data: Dataset, *, workers: int) -> tuple[d
         "batch_size": settings.batch_size,
         "lr": settings.lr,
         "weight_decay": settings.weight_decay,
+        "device": settings.device,
         "seeds": list(settings.seeds),
         **describe_start(data, settings.command, workers=workers),
         "complete": False,

@@ -53,9 +53,9 @@ def squeeze_excite(
     op = "squeeze_excite"
     check_feature_map(op, x)
     sizes = {"N": x.shape[0], "C": x.shape[1], "R": _hidden(op, w1)}
-    check_parameters(op, {"w1": "CR", "b1": "R", "w2": "RC", "b2": "C"}, (w1, b1, w2, b2), sizes)
+    check_parameters(op, {"w1": "CR", "b1": "R", "w2": "RC", "b2": "C"}, (w1, b1, w2, b2), sizes, x)
     if squeeze is not None:
-        check_parameter(op, "squeeze", squeeze, x.shape[:2], "(N, C)")
+        check_parameter(op, "squeeze", squeeze, x.shape[:2], "(N, C)", x)
     arrays = (w1, b1, w2, b2)
     is_complex = squeeze is not None and squeeze.dtype.kind == "c"
     out, work = dtypes(x, *arrays, *((squeeze,) if is_complex else ()))  # a table in double does not make y double
@@ -78,7 +78,7 @@ def squeeze_excite_backward(dy: Array, cache: SqueezeExciteCache) -> tuple[Array
     where dm is ds sent back through sigmoid, w2, relu and w1. Raises TypeError or ValueError if dy is not an array with
     the shape of y.
     """
-    check_upstream("squeeze_excite_backward", dy, cache.x.shape)
+    check_upstream("squeeze_excite_backward", dy, cache.x.shape, cache.x)
     x, m, s, first, kink, second, gate, like = cache
     da, db = gradient_sums(dy, x, m)
     *_, ds, _ = recalibrate_backward(da, db, np.ones_like(m), m, s)

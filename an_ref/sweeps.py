@@ -2,7 +2,8 @@
 
 A feature map x has shape (N, C, ...); its M positions per map are one axis here: x[n, c, i]. Everything else in the
 normalization layers is arithmetic on N x C tables. Each sweep works on blocks of samples that stay in the cache of a
-core, so that a full-size temporary is never made, and blocks are done side by side by threads.
+core, so that a full-size temporary is never made, and blocks are done side by side by threads. A CuPy array goes to the
+CUDA kernels of an_ref.cuda, which has functions of the same names.
 
 Maps are walked in their own precision, float32 at least. Tables are float64 (complex128): they are thousands of times
 smaller, so it costs nothing, and it is what keeps float32 exact when the mean is far larger than the deviation. Such a
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .backend import is_cupy, kernels
 from .threads import spread
 from .validation import Array
 
@@ -40,6 +42,8 @@ def moments(x: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
 
     Source: Chan, Golub & LeVeque 1983, "Algorithms for computing the sample variance", equation 1.7.
     """
+    if is_cupy(x):
+        return kernels().moments(x, dtype)
     rows, count = _layout(x), positions(x)
     x = rows.view(x)
     m, v = (np.empty(rows.shape[:2], np.promote_types(dtype, np.float64)) for _ in "mv")
@@ -59,6 +63,8 @@ def moments(x: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
 
 def means(x: Array, dtype: np.dtype[Any]) -> Array:
     """Return the mean m[n,c] of each map, for what needs no variance."""
+    if is_cupy(x):
+        return kernels().means(x, dtype)
     rows, count = _layout(x), positions(x)
     x = rows.view(x)
     sums = spread(lambda s: rows.total(x[s].astype(dtype, copy=False)), _blocks(x))
@@ -67,6 +73,8 @@ def means(x: Array, dtype: np.dtype[Any]) -> Array:
 
 def peaks(x: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
     """Return the maximum of each map and its position i, both N x C: the first one on ties, by the real part."""
+    if is_cupy(x):
+        return kernels().peaks(x, dtype)
     x = x.reshape(*x.shape[:2], -1)
     where = np.argmax(x.real, axis=2)
     return np.take_along_axis(x, where[..., None], 2)[..., 0].astype(dtype), where
@@ -74,6 +82,8 @@ def peaks(x: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
 
 def scale_shift(x: Array, a: Array, m: Array, b: Array, dtype: np.dtype[Any]) -> Array:
     """Sweep 2 forward: y[n,c,i] = a[n,c] * (x[n,c,i] - m[n,c]) + b[n,c], rounded to `dtype` at the end."""
+    if is_cupy(x):
+        return kernels().scale_shift(x, a, m, b, dtype)
     rows, work = _layout(x), _walked(a, m, b, maps=(x.dtype, dtype))
     m_ = m.astype(work)
     a, b = a.astype(work), (b + a * (m_ - m)).astype(work)
@@ -93,6 +103,8 @@ def gradient_sums(dy: Array, x: Array, m: Array) -> tuple[Array, Array]:
 
     da[n,c] = sum_i dy * (x - m)        db[n,c] = sum_i dy
     """
+    if is_cupy(x):
+        return kernels().gradient_sums(dy, x, m)
     rows, work = _layout(x, dy), _walked(m, maps=(x.dtype, dy.dtype))
     x, dy, m_ = rows.view(x), rows.view(dy), m.astype(work)
     da, db = (np.empty(m.shape, np.result_type(m, work)) for _ in "ab")
@@ -122,6 +134,8 @@ def combine(
     `dv` may be None (nothing depends on the variance). `peak` = (gradient, position) adds the gradient of each map's
     maximum at its place. The result has the dtype of x, or stays complex.
     """
+    if is_cupy(x):
+        return kernels().combine(dy, x, a, m, dm, dv, peak)
     rows, count = _layout(x, dy, plain=peak is not None), positions(x)
     work = _walked(a, m, dm, *(() if dv is None else (dv,)), maps=(x.dtype, dy.dtype))
     x_, dy_, (dx, dx_) = rows.view(x), rows.view(dy), rows.empty(work if work.kind == "c" else x.dtype)

@@ -166,7 +166,7 @@ def attentive_norm(
     lambda = hsigmoid(BN(h attn_weight)), h = mean / sqrt(unbiased variance + 1e-3) of each map. Source: arXiv
     1908.01259, section 3.
     """
-    one, zero = np.ones(1, x.dtype), np.zeros(1, x.dtype)
+    one, zero = np.ones_like(x, shape=1), np.zeros_like(x, shape=1)
     xhat, norm_cache = _normalize(x, one, zero, (0, *_positions(x)), eps)
     mean = x.mean(_positions(x))  # (N, C)
     M = x[0, 0].size

@@ -14,12 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .backend import check_same_device, is_array
+
 Array = NDArray[Any]
 
 
-def check_array(op: str, name: str, value: Any) -> None:
-    """Raise TypeError unless `value` is an array of floating-point or complex numbers."""
-    if not isinstance(value, np.ndarray):
+def check_array(op: str, name: str, value: Any, beside: Any = None) -> None:
+    """Raise TypeError unless `value` is an array of floating-point or complex numbers, on the device of `beside`.
+
+    NumPy's and CuPy's arrays are accepted. Without `beside`, the op's x, either device is right.
+    """
+    if not is_array(value):
         raise TypeError(
             f"{op}: {name} must be a NumPy array, got {type(value).__name__}; "
             f"convert it with numpy.asarray({name}, dtype=numpy.float32)"
@@ -29,6 +34,8 @@ def check_array(op: str, name: str, value: Any) -> None:
             f"{op}: {name} must hold floating-point or complex numbers, got dtype {value.dtype}; "
             f"convert it with {name}.astype(numpy.float32)"
         )
+    if beside is not None:
+        check_same_device(op, name, value, beside)
 
 
 def check_feature_map(op: str, x: Any, *, ndim: int | None = None, layout: str = "(N, C, ...)") -> None:
@@ -49,24 +56,29 @@ def check_not_empty(op: str, name: str, value: Array) -> None:
         )
 
 
-def check_parameter(op: str, name: str, value: Any, shape: tuple[int, ...], axes: str) -> None:
-    """Raise unless `value` is an array of exactly `shape`; `axes` names the axes, for example "(C,)"."""
-    check_array(op, name, value)
+def check_parameter(op: str, name: str, value: Any, shape: tuple[int, ...], axes: str, beside: Any = None) -> None:
+    """Raise unless `value` is an array of exactly `shape`, where `beside` is; `axes` names the axes: "(C,)"."""
+    check_array(op, name, value, beside)
     if value.shape != shape:
         hint = f"reshape it to {shape}" if value.size == int(np.prod(shape)) else f"pass one of shape {shape}"
         raise ValueError(f"{op}: {name} must have shape {axes} = {shape}, got {value.shape}; {hint}")
 
 
-def check_parameters(op: str, axes: dict[str, str], arrays: Sequence[Any], sizes: dict[str, int]) -> None:
+def check_parameters(
+    op: str, axes: dict[str, str], arrays: Sequence[Any], sizes: dict[str, int], beside: Any = None
+) -> None:
     """Check each array against its axes: `axes` maps names to letters, `sizes` maps letters to lengths."""
     for (name, letters), array in zip(axes.items(), arrays, strict=True):
         shape = tuple(sizes[letter] for letter in letters)
-        check_parameter(op, name, array, shape, f"({', '.join(letters)}{',' * (len(letters) == 1)})")
+        check_parameter(op, name, array, shape, f"({', '.join(letters)}{',' * (len(letters) == 1)})", beside)
 
 
-def check_upstream(op: str, dy: Any, shape: tuple[int, ...]) -> None:
-    """Raise unless `dy`, the gradient of the loss with respect to y, is an array with y's shape."""
-    check_array(op, "dy", dy)
+def check_upstream(op: str, dy: Any, shape: tuple[int, ...], beside: Any = None) -> None:
+    """Raise unless `dy`, the gradient of the loss with respect to y, is an array with y's shape, where the cache is.
+
+    `beside` is an array of the cache.
+    """
+    check_array(op, "dy", dy, beside)
     if dy.shape != shape:
         raise ValueError(
             f"{op}: dy must have the shape of y, {shape}, got {dy.shape}; pass the gradient at this op's y"

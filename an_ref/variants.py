@@ -127,10 +127,10 @@ def check_arrays(
         )
     check_not_empty(op, "gamma", gamma)
     sizes = {"C": x.shape[1], "K": len(gamma), "H": 2 * len(gamma)}
-    check_parameters(op, {"gamma": "KC", "beta": "KC"}, (gamma, beta), sizes)
-    check_parameters(op, axes, arrays[: len(axes)], sizes)
+    check_parameters(op, {"gamma": "KC", "beta": "KC"}, (gamma, beta), sizes, x)
+    check_parameters(op, axes, arrays[: len(axes)], sizes, x)
     if logits:
-        check_logits(op, *arrays[len(axes) :])
+        check_logits(op, *arrays[len(axes) :], beside=x)
     return sizes
 
 

@@ -11,9 +11,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike
 
+from .backend import as_strided
 from .validation import Array, check_integer
 
 Pair = tuple[int, int]
@@ -46,8 +46,9 @@ def pad(x: Array, padding: Pair, dtype: DTypeLike, value: float = 0) -> Array:
     """
     (n, height, width, channels), (top, left) = x.shape, padding
     if top == left == 0:
-        return np.ascontiguousarray(x, dtype)
-    padded = np.full((n, height + 2 * top, width + 2 * left, channels), value, dtype)
+        return np.ascontiguousarray(x, dtype, like=x)
+    padded = np.empty((n, height + 2 * top, width + 2 * left, channels), dtype, like=x)
+    padded[...] = value
     crop(padded, padding)[...] = x
     return padded
 

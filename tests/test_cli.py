@@ -64,9 +64,9 @@ def test_the_command_is_there_as_a_module_too():
 def test_help_lists_every_option_with_its_default():
     result = run("compare", "--help")
     assert result.exit_code == 0
-    for words in ("--norms", "none,bn,gn,sn,se,an", "--epochs", "--batch-size", "--seeds", "--lr", "--out"):
+    for words in ("--norms", "none,bn,gn,sn,se,an", "--epochs", "--batch-size", "--seeds", "--lr", "--device", "--out"):
         assert words in result.output
-    assert result.output.count("default:") == 7
+    assert result.output.count("default:") == 8
 
 
 def test_help_needs_no_heavy_import():

@@ -116,6 +116,16 @@ def test_the_page_says_how_it_was_made(full):
     assert "is right 34 % of the time" in page.text  # 134 of the 400 test images are of the first class
 
 
+def test_the_page_says_where_the_nets_were_trained(tmp_path):
+    results, details, data = made_up_results()
+    for device in ("cpu", "gpu", None):
+        results["device"] = device
+        if device is None:  # as in results from before there was a choice
+            del results["device"]
+        text = report(tmp_path, results, details, data).text
+        assert ("trained on its GPU" in text) == ("at a time, on its GPU." in text) == (device == "gpu")
+
+
 def test_text_is_escaped(tmp_path):
     results, details, data = made_up_results()
     results["results"]["none"]["failed"].append({"seed": 7, "reason": "<script>alert(1)</script>"})

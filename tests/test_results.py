@@ -69,4 +69,5 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path):
 
 def test_the_command_repeats_the_settings():
     command = tiny_settings(norms=("bn", "an"), seeds=(0, 1), lr=0.3).command
-    assert command == ("an-ref compare --norms bn,an --model small_cnn --epochs 1 --batch-size 8 --seeds 2 --lr 0.3")
+    expected = "--norms bn,an --model small_cnn --epochs 1 --batch-size 8 --seeds 2 --lr 0.3 --device cpu"
+    assert command == f"an-ref compare {expected}"

@@ -142,7 +142,7 @@ def test_options_reach_the_run(tmp_path, monkeypatch):
     assert (r.epochs, r.batch_size, r.lr, r.warmup_epochs) == (48, 32, 0.025, 2)
     assert (r.label_smoothing, r.mixup) == (0.1, 0.2)
     assert made.out == tmp_path / "new" / "folder"
-    expected = f"an-ref train {options} {more} --resume".replace("--seed", "--lr 0.025 --seed")
+    expected = f"an-ref train {options} {more} --device cpu --resume".replace("--seed", "--lr 0.025 --seed")
     assert Options.of(s).command("--resume") == expected
 
 

@@ -12,10 +12,10 @@ from an_ref.training.settings import RunSettings
 KEPT = ("best.npz", "last.npz", "log.csv")  # what must be equal to the bit; the figure may have been drawn elsewhere
 
 
-def tiny_run_settings(norm="an", **changes):
+def tiny_run_settings(norm="an", device="cpu", **changes):
     """Everything that draws random numbers is on: augmentation, order, mixup."""
     recipe = {"epochs": 4, "batch_size": 8, "lr": 0.05, "no_decay": ("gamma",), "label_smoothing": 0.1, "mixup": 0.2}
-    return RunSettings("emoji", None, "small_cnn", norm, 3, None, Recipe(**recipe | changes))
+    return RunSettings("emoji", None, "small_cnn", norm, 3, None, Recipe(**recipe | changes), device)
 
 
 def tiny_run(out, **changes):

@@ -1,4 +1,4 @@
-"""The command `an-ref`: check the gradients, compare the norms, train a net and test it, run a study.
+"""The command `an-ref`: check the gradients, compare the norms, train a net and test it, run a study, look for a GPU.
 
 Exit codes: 0 all is well; 1 a gradient is wrong, or a run failed; 2 an option is wrong, or a file of the user's cannot
 be loaded or tried; 130 stopped by Ctrl-C. What needs time to import is imported inside the commands, so that --help
@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import check, compare, evaluate, study, train
+from . import check, compare, doctor, evaluate, study, train
 
 app = typer.Typer(
     name="an-ref",
@@ -27,6 +27,7 @@ app.command()(compare.compare)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(study.study)
+app.command()(doctor.doctor)
 
 
 def _show_version(wanted: bool) -> None:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import check_at_least, check_batch_size, check_folder, check_lr, check_name, plain_errors, wrong
+from .options import (
+    check_at_least,
+    check_batch_size,
+    check_device,
+    check_folder,
+    check_lr,
+    check_name,
+    plain_errors,
+    wrong,
+)
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -28,6 +37,7 @@ def compare(
     batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = 64,
     seeds: Annotated[int, typer.Option(help="How many nets to train with each norm: seeds 0, 1, 2, ...")] = 3,
     lr: Annotated[float, typer.Option(help="The highest learning rate, after one epoch of warm-up.")] = 0.1,
+    device: Annotated[str, typer.Option(help="Where to train: cpu or gpu.")] = "cpu",
     out: Annotated[Path, typer.Option(help="The folder for results.json, report.html and the figures.")] = Path(
         "runs/compare"
     ),
@@ -40,7 +50,7 @@ def compare(
         from ..data import load_emoji
 
         data = load_emoji()
-        settings = _checked_settings(norms, model, epochs, batch_size, seeds, lr, images=len(data.train_labels))
+        settings = _checked_settings(norms, model, epochs, batch_size, seeds, lr, device, images=len(data.train_labels))
         check_folder("--out", out)
         code = run_comparison(settings, data, out)
     raise typer.Exit(code)
@@ -89,7 +99,7 @@ def _show_results(console: Any, results: dict[str, Any], details: dict[str, Any]
 
 
 def _checked_settings(
-    norms: str, model: str, epochs: int, batch_size: int, seeds: int, lr: float, *, images: int
+    norms: str, model: str, epochs: int, batch_size: int, seeds: int, lr: float, device: str, *, images: int
 ) -> Settings:
     from ..nn import MODELS, NORMS
     from ..results import Settings
@@ -105,4 +115,5 @@ def _checked_settings(
     check_batch_size(batch_size, images, chosen)
     check_at_least("--seeds", seeds, 1)
     check_lr(lr)
-    return Settings(model, chosen, tuple(range(seeds)), epochs, batch_size, lr, WEIGHT_DECAY)
+    check_device(device)
+    return Settings(model, chosen, tuple(range(seeds)), epochs, batch_size, lr, WEIGHT_DECAY, device)

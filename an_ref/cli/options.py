@@ -65,6 +65,18 @@ def check_batch_size(batch_size: int, images: int, norms: tuple[str, ...]) -> No
             )
 
 
+def check_device(device: str) -> None:
+    """Exit unless `device` is known and there is one."""
+    from .. import backend
+
+    try:
+        backend.check_device(f"--device {device}", device)
+    except backend.NoGpuError as error:
+        raise wrong(str(error)) from None
+    except ValueError:
+        raise wrong(f"--device must be cpu or gpu, got {device}") from None
+
+
 def check_folder(option: str, folder: Path) -> None:
     """Make the folder and write something into it, to find out now and not after the work."""
     try:

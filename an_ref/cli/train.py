@@ -49,6 +49,9 @@ def train(
     ] = None,
     label_smoothing: Annotated[float, typer.Option(help="0.1 in the paper's advanced setup.")] = 0.0,
     mixup: Annotated[float, typer.Option(help="alpha of mixup, 0 for none; 0.2 in the paper's advanced setup.")] = 0.0,
+    device: Annotated[
+        str, typer.Option(help="Where to train: cpu or gpu. A run stays on the device that it began on.")
+    ] = "cpu",
     out: Annotated[Path, typer.Option(help="The folder for last.npz, best.npz, log.csv and curve.png.")] = Path(
         "runs/train"
     ),
@@ -70,7 +73,7 @@ def train(
     best.npz is the epoch with the highest test accuracy. The test images
     choose it, so its accuracy on them flatters the net; last.npz is fair.
     """
-    options = Options(data, data_dir, model, norm, epochs, batch_size, lr, seed, limit, label_smoothing, mixup)
+    options = Options(data, data_dir, model, norm, epochs, batch_size, lr, seed, limit, label_smoothing, mixup, device)
     sources = {name: ctx.get_parameter_source(name) for name in Options._fields}
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     with plain_errors():
@@ -82,6 +85,7 @@ def run_training(run: Run) -> int:
     """Do what `an-ref train` does with a run that is ready, and return the exit code."""
     from rich.console import Console
 
+    from ..backend import OutOfMemoryError
     from ..files import WriteError
     from ..memory import keep_memory
     from ..training import TrainingDiverged
@@ -97,6 +101,9 @@ def run_training(run: Run) -> int:
         return 130
     except WriteError as error:
         typer.echo(f"an-ref: {error}; when that is mended, {_way_on(run)}", err=True)
+        return 1
+    except OutOfMemoryError as error:
+        typer.echo(f"an-ref: {error}; {_way_on(run)}", err=True)
         return 1
     except TrainingDiverged as error:
         typer.echo(f"an-ref: {error}", err=True)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .options import check_at_least, check_batch_size, check_folder, check_lr, check_name, wrong
+from .options import check_at_least, check_batch_size, check_device, check_folder, check_lr, check_name, wrong
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -34,15 +34,15 @@ class Options(NamedTuple):
     limit: int | None
     label_smoothing: float
     mixup: float
+    device: str
 
     @classmethod
     def of(cls, settings: RunSettings) -> Options:
         """Return the options that give `settings`."""
         s, r = settings, settings.recipe
         data_dir = None if s.data_dir is None else Path(s.data_dir)
-        return cls(
-            s.data, data_dir, s.model, s.norm, r.epochs, r.batch_size, r.lr, s.seed, s.limit, r.label_smoothing, r.mixup
-        )
+        images = s.data, data_dir, s.model, s.norm, r.epochs, r.batch_size
+        return cls(*images, r.lr, s.seed, s.limit, r.label_smoothing, r.mixup, s.device)
 
     def command(self, *more: str) -> str:
         """Return the command that gives these options, whatever the defaults are by then, and `more` after them."""
@@ -69,6 +69,7 @@ def prepare(options: Options, given: list[str], out: Path, *, resume: bool) -> R
         _check(options)
     else:
         options = _merged(options, given, checkpoint.about.settings, out)
+        _check_gpu(options, out)
     check_folder("--out", out)
     data = load(options.data, options.data_dir)
     settings = checkpoint.about.settings if checkpoint else _planned(options, data)
@@ -116,6 +117,18 @@ def _merged(options: Options, given: list[str], settings: RunSettings, out: Path
     return kept._replace(data_dir=options.data_dir or kept.data_dir)
 
 
+def _check_gpu(options: Options, out: Path) -> None:
+    """Exit if the run in `out` began on a GPU and there is none here."""
+    from ..backend import gpu_fault
+
+    fault = gpu_fault() if options.device == "gpu" else None
+    if fault:
+        raise wrong(
+            f"the run in {out / 'last.npz'} began on a GPU and continues only there, for the bits differ on the CPU: "
+            f"{fault}"
+        )
+
+
 def _check(options: Options) -> None:
     """Check what can be checked before the images are loaded."""
     from ..data import DATASETS
@@ -134,6 +147,7 @@ def _check(options: Options) -> None:
         raise wrong(f"--label-smoothing must be from 0 to below 1, got {options.label_smoothing:g}; 0.1 is usual")
     if not (math.isfinite(options.mixup) and options.mixup >= 0):
         raise wrong(f"--mixup must be finite and not negative, got {options.mixup:g}; 0.2 is usual, 0 is none")
+    check_device(options.device)
 
 
 def _planned(options: Options, data: Dataset) -> RunSettings:
@@ -153,6 +167,8 @@ def _planned(options: Options, data: Dataset) -> RunSettings:
         mixup=options.mixup,
     )
     data_dir = None if options.data_dir is None else str(options.data_dir)
-    settings = RunSettings(options.data, data_dir, options.model, options.norm, options.seed, options.limit, recipe)
+    settings = RunSettings(
+        options.data, data_dir, options.model, options.norm, options.seed, options.limit, recipe, options.device
+    )
     no_decay = not_decayed(settings.build_model(len(data.classes)))
     return replace(settings, recipe=replace(recipe, no_decay=no_decay))

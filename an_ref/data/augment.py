@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from ..backend import beside
 from ..validation import check_array, check_integer, check_number
 
 
@@ -69,9 +70,9 @@ def mixup(
         weight * cross_entropy(logits, labels_a) + (1 - weight) * cross_entropy(logits, labels_b)
 
     which is the cross entropy with the mixed targets of the paper. x: (N, ...), floating point; its dtype is kept.
-    labels: (N,). weight is in [0, 1], and near 0 or 1 when alpha is small; the paper has alpha = 1 on CIFAR and 0.2 on
-    ImageNet. The inputs are not modified. Raises TypeError or ValueError if x or labels do not fit, if alpha is not a
-    positive finite number, or rng not a generator.
+    labels: (N,), on the CPU; x may be on a GPU. weight is in [0, 1], and near 0 or 1 when alpha is small; the paper has
+    alpha = 1 on CIFAR and 0.2 on ImageNet. The inputs are not modified. Raises TypeError or ValueError if x or labels
+    do not fit, if alpha is not a positive finite number, or rng not a generator.
 
     Source: Zhang et al. 2018, arXiv 1710.09412, sections 1 and 2 (one weight for a batch, as in figure 1a).
     """
@@ -85,7 +86,7 @@ def mixup(
         raise ValueError(f"mixup: labels must be an array with one label for each of x, {x.shape[:1]}, got {shape}")
     weight = float(rng.beta(alpha, alpha))
     order = rng.permutation(len(x))
-    return weight * x + (1 - weight) * x[order], labels.copy(), labels[order], weight
+    return weight * x + (1 - weight) * x[beside(x, order)], labels.copy(), labels[order], weight
 
 
 def check_generator(op: str, rng: Any) -> None:

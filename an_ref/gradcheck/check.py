@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import check_same_device, is_array, is_cupy
 from ..validation import Array, check_choice
 from ..variants import array_names
 from . import derivatives
 from .curve import step_curve
-from .device import is_cupy, on_host
+from .device import Pair, on_host
 from .diagnosis import explain, scene
 from .measure import Measured, Problem, measure
 from .purity import purity_findings
@@ -59,11 +60,10 @@ def check_gradients(
     check_choice("check_gradients", "method", method, METHODS)
     arrays = tuple(arrays)
     for index, array in enumerate(arrays):
-        if not (is_cupy(array) or isinstance(array, np.ndarray)):
+        if not is_array(array):
             raise TypeError(f"check_gradients: arrays[{index}] must be a NumPy array, got {type(array).__name__}")
     if any(is_cupy(array) for array in arrays):
-        (op, op_backward), host = on_host(op, op_backward, arrays)
-        arrays = tuple(host)
+        (op, op_backward), arrays = on_host(op, op_backward, arrays)
     title, names = getattr(op, "__name__", type(op).__name__), _names(op, hyper or {}, len(arrays))
     return _check(title, names, op, op_backward, arrays, hyper or {}, method, cotangent, rng)
 
@@ -79,11 +79,14 @@ def check_layer(
 ) -> Report:
     """Check the gradients of a layer of an_ref.nn with respect to x and each of its parameters.
 
-    Arrays are put into layer.params for each evaluation; parameters and state are what they were afterwards. Returns a
-    Report whose names are "x" and the keys of layer.params. Raises as check_gradients does.
+    Arrays are put into layer.params for each evaluation; parameters and state are what they were afterwards. A layer on
+    a GPU, with x there, runs there, and the checker in NumPy. Returns a Report whose names are "x" and the keys of
+    layer.params. Raises as check_gradients does.
     """
     check_choice("check_layer", "method", method, METHODS)
     keys, params, state = list(layer.params), dict(layer.params), dict(layer.state)
+    for key, array in params.items():
+        check_same_device("check_layer", key, array, x)
 
     def forward(x: Array, *values: Array) -> tuple[Array, tuple[Array, ...]]:
         for key, value in zip(keys, values, strict=True):
@@ -97,8 +100,11 @@ def check_layer(
         return layer.backward(dy), *(layer.grads[key] for key in keys)
 
     try:
+        pair: Pair = forward, backward
         arrays = (x, *(params[key] for key in keys))
-        return _check(type(layer).__name__, ["x", *keys], forward, backward, arrays, {}, method, cotangent, rng)
+        if is_cupy(x):
+            pair, arrays = on_host(*pair, arrays)
+        return _check(type(layer).__name__, ["x", *keys], *pair, arrays, {}, method, cotangent, rng)
     finally:
         _restore(layer.params, params)
         _restore(layer.state, state)

@@ -9,17 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import to_host
 from ..validation import Array
 
 Pair = tuple[Callable[..., Any], Callable[..., Any]]
 
 
-def is_cupy(array: Any) -> bool:
-    """Whether an array is CuPy's; CuPy need not be installed to ask."""
-    return type(array).__module__.partition(".")[0] == "cupy"
-
-
-def on_host(op: Callable[..., Any], op_backward: Callable[..., Any], arrays: Sequence[Any]) -> tuple[Pair, list[Array]]:
+def on_host(
+    op: Callable[..., Any], op_backward: Callable[..., Any], arrays: Sequence[Any]
+) -> tuple[Pair, tuple[Array, ...]]:
     """Return a pair that takes and returns NumPy arrays and runs `op` and `op_backward` on the device; and the arrays.
 
     Each call copies its arrays to the device and its results back. What op writes into its inputs there is written into
@@ -35,7 +33,7 @@ def on_host(op: Callable[..., Any], op_backward: Callable[..., Any], arrays: Seq
             now = there.get()
             if not np.array_equal(now, value, equal_nan=value.dtype.kind in "fc"):
                 value[...] = now
-        return (_down(result[0]), *result[1:]) if isinstance(result, tuple) else result
+        return (to_host(result[0]), *result[1:]) if isinstance(result, tuple) else result
 
     @functools.wraps(op_backward)
     def host_backward(dy: Array, cache: Any) -> Any:
@@ -43,10 +41,6 @@ def on_host(op: Callable[..., Any], op_backward: Callable[..., Any], arrays: Seq
         result = op_backward(there, cache)
         if not np.array_equal(there.get(), dy, equal_nan=True):
             dy[...] = there.get()
-        return tuple(_down(g) for g in result) if isinstance(result, (tuple, list)) else _down(result)
+        return tuple(to_host(g) for g in result) if isinstance(result, (tuple, list)) else to_host(result)
 
-    return (host_op, host_backward), [_down(array) for array in arrays]
-
-
-def _down(array: Any) -> Any:
-    return array.get() if is_cupy(array) else array
+    return (host_op, host_backward), tuple(to_host(array) for array in arrays)

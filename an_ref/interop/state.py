@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..backend import beside, to_host
 from ..nn.attention import AttentiveNorm, SqueezeExcite
 from ..nn.basic import Linear
 from ..nn.layer import Layer, nearest
@@ -47,8 +48,9 @@ class Entry(NamedTuple):
 
     @property
     def array(self) -> Array:
-        """The array as the layer has it."""
-        return self.table[self.key]
+        """The array as the layer has it, on the CPU."""
+        array: Array = to_host(self.table[self.key])
+        return array
 
     @property
     def transposed(self) -> bool:
@@ -95,7 +97,7 @@ def put(op: str, layer: Layer, state: Mapping[str, Any]) -> None:
     _check_keys(op, [key for key in state if key not in counters], list(entries))
     arrays = {key: _read(op, key, state[key], entry) for key, entry in entries.items()}
     for key, entry in entries.items():
-        entry.table[entry.key] = arrays[key]
+        entry.table[entry.key] = beside(entry.table[entry.key], arrays[key])
 
 
 def _check_keys(op: str, found: list[str], expected: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..backend import check_same_device
 from ..validation import Array, check_upstream
 from .layer import Joined, Layer
 
@@ -74,6 +75,7 @@ class Residual(Container):
                 f"Residual: branch gives shape {y.shape}, shortcut gives {beside.shape}; make them equal, "
                 f"for example by a 1x1 convolution with the branch's stride as the shortcut"
             )
+        check_same_device("Residual", "the shortcut", beside, y, than="the branch")
         return y + beside
 
     def backward(self, dy: Array) -> Array:
@@ -103,6 +105,7 @@ class Concatenated(Container):
                 f"Concatenated: branch gives shape {grown.shape} for x of shape {x.shape}; only the number of channels "
                 f"may differ, for example a 3x3 convolution needs padding=1"
             )
+        check_same_device("Concatenated", "the branch's result", grown, x)
         y = np.concatenate([x, grown], axis=1)
         self._shapes = y.shape, x.shape[1]
         return y

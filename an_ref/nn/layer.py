@@ -10,10 +10,11 @@ import difflib
 import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from ..backend import check_device, to_device, to_host
 from ..validation import Array
 
 Ops = tuple[Callable[..., tuple[Array, Any]], Callable[..., Any]]  # an op and its backward
@@ -54,6 +55,21 @@ class Layer(ABC):
         count = sum(p.size for p in self.params.values())
         lines = [f"{name}: {child!r}" for name, child in self.children.items()]
         return f"{type(self).__name__} with {count:,} parameters\n" + textwrap.indent("\n".join(lines), "  ")
+
+    def to(self, device: str) -> Self:
+        """Move parameters, gradients and running statistics to "cpu" or "gpu", in place, and return this layer.
+
+        The layer then takes x on that device. What the last forward kept is dropped: a backward needs a new forward.
+        An optimizer follows at its next step. Raises ValueError for another word, backend.NoGpuError where there is no
+        GPU; nothing has been moved then.
+        """
+        check_device(type(self).__name__, device)
+        move = to_device if device == "gpu" else to_host
+        for _, leaf in self.named_layers():
+            for part in (leaf.params, leaf.grads, leaf.state):
+                part.update({key: move(array) for key, array in part.items()})
+            leaf.cache = None
+        return self
 
     def named_layers(self) -> Iterator[tuple[str, Layer]]:
         """Yield (dotted name, leaf) for every leaf inside this layer; a leaf yields itself under the name ""."""

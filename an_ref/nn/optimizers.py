@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import check_same_device, to_device, to_host, where_is
 from ..validation import Array, check_fraction, check_number
 from .layer import Layer, nearest
 
@@ -20,7 +21,8 @@ class SGD:
 
     `no_decay` lists the parameters without weight decay: a whole key ("0.gamma") or its last part ("gamma",
     "bias"). Each step replaces parameters by fresh arrays, so an array that was assigned to one is never
-    modified. `lr` can be set between steps; `velocity` holds what a checkpoint must keep.
+    modified. `lr` can be set between steps; `velocity` holds what a checkpoint must keep. All of it is where the
+    parameters are; when the layer is moved by layer.to, the velocity follows at the next step.
 
     Raises TypeError or ValueError for an lr that is not positive or not finite, a momentum outside [0, 1), a
     weight_decay that is negative or not finite, nesterov without momentum, and an entry of no_decay that matches no
@@ -70,7 +72,7 @@ class SGD:
         """Move every parameter by its gradient.
 
         Raises ValueError if a gradient is missing, has another shape than its parameter, or is complex where that is
-        real. Nothing has been changed then.
+        real; TypeError if it is on another device. Nothing has been changed then.
         """
         _check_gradients(self.layer)
         for key, p in self.layer.params.items():
@@ -82,6 +84,8 @@ class SGD:
         velocity = self.velocity.get(key, np.zeros_like(p))
         if velocity.shape != p.shape:  # a parameter of another shape was assigned: it begins anew
             velocity = np.zeros_like(p)
+        if where_is(velocity) != where_is(p):  # the layer was moved
+            velocity = to_host(velocity) if isinstance(p, np.ndarray) else to_device(velocity)
         velocity = self.momentum * velocity + g
         self.velocity[key] = velocity
         direction = g + self.momentum * velocity if self.nesterov else velocity
@@ -112,6 +116,7 @@ def _check_gradients(layer: Layer) -> None:
         if key not in layer.grads:
             raise ValueError(f"SGD: no gradient for {key!r}{nearest(key, layer.grads)}; run forward and backward first")
         g = layer.grads[key]
+        check_same_device("SGD", f"the gradient of {key!r}", g, p, than="the parameter")
         if g.shape != p.shape:
             raise ValueError(
                 f"SGD: the gradient of {key!r} must have the parameter's shape {p.shape}, got {g.shape}; "

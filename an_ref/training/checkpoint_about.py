@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from ..backend import DEVICES
 from ..nn import MODELS, NORMS
 from .checkpoint_file import CheckpointError, Entries
 from .recipe import Recipe
@@ -131,7 +132,8 @@ class _Table:
 
 
 def _settings(table: _Table) -> RunSettings:
-    for key, known in (("model", MODELS), ("norm", NORMS)):
+    table.tree.setdefault("device", "cpu")  # the first checkpoints do not name it
+    for key, known in (("model", MODELS), ("norm", NORMS), ("device", DEVICES)):
         if table.get(key, str) not in known:
             raise table.wrong(key, f"is {table.get(key, str)!r}, which this an_ref does not have")
     return RunSettings(
@@ -142,6 +144,7 @@ def _settings(table: _Table) -> RunSettings:
         seed=table.get("seed", int, lowest=0),
         limit=table.optional("limit", int, lowest=1),
         recipe=_recipe(table.table("recipe")),
+        device=table.get("device", str),
     )
 
 

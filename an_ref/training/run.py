@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ..backend import beside, to_host
 from ..data import Dataset
 from ..files import remove_asides, replace_file
 from ..threads import one_blas_thread
@@ -34,7 +35,7 @@ class Run:
     """A run in the folder `out`, which must exist: a new one, or with `checkpoint` the one that it holds.
 
     `data` must have the images of the checkpoint, its `limit` taken; else CheckpointError is raised. What a killed
-    process left aside in `out` is removed.
+    process left aside in `out` is removed. Raises backend.NoGpuError if the settings ask for a GPU and there is none.
     """
 
     def __init__(self, settings: RunSettings, data: Dataset, out: Path, checkpoint: Checkpoint | None = None) -> None:
@@ -42,6 +43,7 @@ class Run:
         self.history: list[EpochRecord] = []
         self._images = fingerprints(data)
         model = checkpoint.build_model() if checkpoint else settings.build_model(len(data.classes))
+        model.to(settings.device)
         self._training = Training(model, data, settings.recipe, rng=settings.batch_generator())
         if checkpoint:
             self._continue(checkpoint)
@@ -60,7 +62,8 @@ class Run:
                 f"have {about.epoch * training.steps} steps"
             )
         self.history = list(about.history)
-        training.optimizer.velocity.update(checkpoint.part("velocity"))
+        velocity, params = checkpoint.part("velocity"), training.model.params
+        training.optimizer.velocity.update({key: beside(params[key], array) for key, array in velocity.items()})
         training.rng.bit_generator.state = about.rng
 
     def go_on(
@@ -69,8 +72,9 @@ class Run:
         """Train and test the epochs that are left, and write the files after each.
 
         `on_batch` is given to `Training.run_epoch`; `on_epoch(epoch, record)` hears of each epoch, from 1, once it is
-        safe in last.npz. Raises TrainingDiverged, and WriteError for a full disk or a folder that is gone: last.npz
-        then is that of the epoch before, as it is after KeyboardInterrupt or the sudden end of the process.
+        safe in last.npz. Raises TrainingDiverged, backend.OutOfMemoryError for a full GPU, and WriteError for a full
+        disk or a folder that is gone: last.npz then is that of the epoch before, as it is after KeyboardInterrupt or
+        the sudden end of the process.
 
         BLAS keeps to one thread, because the number of threads changes the last bits.
         """
@@ -124,7 +128,8 @@ class Run:
             "state": training.model.state,
             "input": {"mean": training.mean, "std": training.std},
         }
-        return Checkpoint(about, {f"{part}.{key}": a for part, arrays in parts.items() for key, a in arrays.items()})
+        named = {f"{part}.{key}": a for part, arrays in parts.items() for key, a in arrays.items()}
+        return Checkpoint(about, {name: to_host(array) for name, array in named.items()})
 
     def _write_log(self) -> None:
         text = io.StringIO()

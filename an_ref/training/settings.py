@@ -23,6 +23,7 @@ class RunSettings:
     seed             from 0; of the weights, and of the order and the augmentation of the images
     limit            train on the first so many training images; None for all
     recipe           how
+    device           "cpu" or "gpu": the bits differ, so a run stays on the device that it began on
     """
 
     data: str
@@ -32,9 +33,10 @@ class RunSettings:
     seed: int
     limit: int | None
     recipe: Recipe
+    device: str = "cpu"
 
     def build_model(self, classes: int) -> Layer:
-        """Return the net as it starts, in float32."""
+        """Return the net as it starts, in float32, on the CPU."""
         weights, _ = generators(self.seed)
         return MODELS[self.model](norm=self.norm, classes=classes, rng=weights)
 

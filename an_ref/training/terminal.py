@@ -86,6 +86,7 @@ def heading(run: Run) -> str:
         f"{r.epochs} epoch{'s' * (r.epochs > 1)}, batches of {r.batch_size}, lr {r.lr:g}, seed {s.seed}",
         f"label smoothing {r.label_smoothing:g}" if r.label_smoothing else "",
         f"mixup {r.mixup:g}" if r.mixup else "",
+        "on the GPU" if s.device == "gpu" else "",
     ]
     done = len(run.history)
     state = "\nAll epochs are done." if done == r.epochs else f"\nContinuing after epoch {done}." if done else ""
