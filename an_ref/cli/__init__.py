@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import check, compare, doctor, evaluate, study, train
+from . import bench, check, compare, doctor, evaluate, study, train
 
 app = typer.Typer(
     name="an-ref",
@@ -27,6 +27,7 @@ app.command()(compare.compare)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(study.study)
+app.command()(bench.bench)
 app.command()(doctor.doctor)
 
 

@@ -1,0 +1,97 @@
+"""Who takes part in which section of the bench."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
+
+from .plan import Case
+
+NO_TORCH = "PyTorch is not installed, so an_ref is held against the textbook alone: pip install torch"
+
+
+class BenchError(Exception):
+    """The bench cannot do what was asked; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A name, the function "module:name" that makes its task of a case, with options, and whether memory is kept."""
+
+    name: str
+    make: str
+    options: dict[str, Any] = field(default_factory=dict)
+    keeps_memory: bool = True
+
+
+OURS = "an_ref.bench.numpy_tasks"
+THEIRS = "an_ref.bench.torch_tasks"
+
+TUNED, COMPILED = "PyTorch, tuned", "torch.compile"
+LAST, DEFAULT = "PyTorch, channels-last", "PyTorch, default layout"
+
+NORM = (
+    Contestant("an_ref", f"{OURS}:Norm"),
+    Contestant("an_ref, memory not kept", f"{OURS}:Norm", keeps_memory=False),
+    Contestant("textbook", f"{OURS}:Norm", {"library": "an_ref.textbook"}),
+    Contestant(TUNED, f"{THEIRS}:Norm"),
+    Contestant("PyTorch, as it comes", f"{THEIRS}:Norm", keeps_memory=False),
+    Contestant(COMPILED, f"{THEIRS}:Norm", {"compiled": True}),
+    Contestant("memory floor", f"{OURS}:Floor"),
+)
+
+CONV = (
+    Contestant("an_ref", f"{OURS}:Convolution", {"channels_last": True}),
+    Contestant("an_ref, default layout", f"{OURS}:Convolution"),
+    Contestant(LAST, f"{THEIRS}:Convolution", {"channels_last": True}),
+    Contestant(DEFAULT, f"{THEIRS}:Convolution"),
+)
+
+STEP = (
+    Contestant("an_ref", f"{OURS}:Step"),
+    Contestant("an_ref, memory not kept", f"{OURS}:Step", keeps_memory=False),
+    Contestant(LAST, f"{THEIRS}:Step", {"channels_last": True}),
+    Contestant(DEFAULT, f"{THEIRS}:Step"),
+    Contestant("PyTorch, default layout, as it comes", f"{THEIRS}:Step", keeps_memory=False),
+)
+
+ACCURACY = (
+    Contestant("an_ref", f"{OURS}:Norm"),
+    Contestant("textbook", f"{OURS}:Norm", {"library": "an_ref.textbook"}),
+    Contestant("PyTorch", f"{THEIRS}:Norm"),
+    Contestant("one-pass variance", f"{OURS}:OnePassNorm"),
+)
+
+COST = Contestant("an_ref", f"{OURS}:Norm"), Contestant("an_ref", f"{OURS}:Step")
+
+# In each section, what the others' times are divided by, where it takes part; else the first contestant.
+REFERENCES = {"norms": (TUNED, COMPILED), "convolutions": (LAST, DEFAULT), "steps": (LAST, DEFAULT)}
+
+
+def has_torch() -> bool:
+    """Say whether PyTorch can be imported, without importing it."""
+    return find_spec("torch") is not None
+
+
+def present(contestants: tuple[Contestant, ...]) -> list[Contestant]:
+    """Return those that can take part here."""
+    return [one for one in contestants if has_torch() or not one.make.startswith(THEIRS)]
+
+
+def cost_contestant(case: Case) -> Contestant:
+    """Return who measures how the cost of `case` grows: an_ref alone."""
+    return COST[case.kind == "depth"]
+
+
+def check_device(device: str) -> None:
+    """Raise BenchError unless the bench can run on `device`."""
+    if device == "cpu":
+        return
+    if find_spec("cupy") is None:
+        raise BenchError("--device gpu needs CuPy, which is not installed: pip install 'an-ref[gpu]'")
+    import cupy  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
+    if not cupy.cuda.is_available():
+        raise BenchError("--device gpu needs a CUDA device and its driver, and CuPy finds none here")
+    raise BenchError("--device gpu: the layers of this version run on the CPU only")
