@@ -20,10 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .backend import is_cupy, kernels
-from .threads import spread
+from .threads import scratch, spread
 from .validation import Array
 
 BLOCK_BYTES = 1 << 20  # about the size of a core's L2 cache
+LEAST = 4  # blocks for each thread: fewer are done sooner by one
 ROW = 256  # numbers: NumPy's loops are fast along rows of this length, and slow along 16 channels
 
 
@@ -51,13 +52,13 @@ def moments(x: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
     def sweep(s: slice) -> None:
         block = x[s].astype(dtype, copy=False)
         m_ = rows.total(block) / dtype.type(count)
-        centred = block - rows.beside(m_)
+        centred = np.subtract(block, rows.beside(m_), out=scratch(block.shape, dtype))
         e = rows.total(centred).astype(m.dtype) / count
         m[s] = m_ + e
         v[s] = rows.dot(centred, centred) / count - e * e
         v[s][v[s].real < 0] = 0  # of a constant map, whose two squares are equal but for rounding
 
-    spread(sweep, _blocks(x))
+    spread(sweep, _blocks(x), least=LEAST)
     return m, v
 
 
@@ -67,7 +68,7 @@ def means(x: Array, dtype: np.dtype[Any]) -> Array:
         return kernels().means(x, dtype)
     rows, count = _layout(x), positions(x)
     x = rows.view(x)
-    sums = spread(lambda s: rows.total(x[s].astype(dtype, copy=False)), _blocks(x))
+    sums = spread(lambda s: rows.total(x[s].astype(dtype, copy=False)), _blocks(x), least=LEAST)
     return np.concatenate(sums).astype(np.promote_types(dtype, np.float64)) / count
 
 
@@ -94,7 +95,7 @@ def scale_shift(x: Array, a: Array, m: Array, b: Array, dtype: np.dtype[Any]) ->
         t *= rows.beside(a[s])
         np.add(t, rows.beside(b[s]), out=y_[s], casting="same_kind")
 
-    spread(sweep, _blocks(x_))
+    spread(sweep, _blocks(x_), least=LEAST)
     return y
 
 
@@ -112,9 +113,10 @@ def gradient_sums(dy: Array, x: Array, m: Array) -> tuple[Array, Array]:
     def sweep(s: slice) -> None:
         up = dy[s].astype(work, copy=False)
         db[s] = rows.total(up)
-        da[s] = rows.dot(up, x[s] - rows.beside(m_[s]))
+        centred = np.subtract(x[s], rows.beside(m_[s]), out=scratch(up.shape, work))
+        da[s] = rows.dot(up, centred)
 
-    spread(sweep, _blocks(x))
+    spread(sweep, _blocks(x), least=LEAST)
     return da + (m_ - m) * db, db
 
 
@@ -148,7 +150,7 @@ def combine(
     def sweep(s: slice) -> None:
         t = np.multiply(dy_[s], rows.beside(a[s]), out=dx_[s] if dx.dtype == work else None, dtype=work)
         if slope is not None:
-            centred = np.subtract(x_[s], rows.beside(m_[s]), dtype=work)
+            centred = np.subtract(x_[s], rows.beside(m_[s]), out=scratch(t.shape, work))
             centred *= rows.beside(slope[s])
             t += centred
         if peak is not None:
@@ -156,7 +158,7 @@ def combine(
             np.put_along_axis(t, where, np.take_along_axis(t, where, 2) + gradient, 2)
         np.add(t, rows.beside(each[s]), out=dx_[s], casting="same_kind")
 
-    spread(sweep, _blocks(x_))
+    spread(sweep, _blocks(x_), least=LEAST)
     return dx
 
 
@@ -196,9 +198,9 @@ class Layout(NamedTuple):
         return of_rows.reshape(len(block), self.k, -1).sum(axis=1)
 
     def dot(self, p: Array, q: Array) -> Array:
-        """Return the sum of p * q over each map, (n, C)."""
+        """Return the sum of p * q over each map, (n, C); q is overwritten."""
         if self.k or p.strides[2] != p.itemsize or q.strides[2] != q.itemsize:
-            return self.total(p * q)
+            return self.total(np.multiply(p, q, out=q))
         return np.matmul(p[:, :, None, :], q[:, :, :, None])[:, :, 0, 0]
 
 

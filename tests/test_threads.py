@@ -121,3 +121,24 @@ def test_a_forked_process_makes_threads_of_its_own():
     if child == 0:
         os._exit(0 if threads.spread(lambda item: item, range(4)) == [0, 1, 2, 3] else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_scratch_is_one_memory_for_each_thread():
+    first = threads.scratch((3, 4), np.float32)
+    assert first.shape == (3, 4)
+    assert first.dtype == np.float32
+    assert np.shares_memory(first, threads.scratch((2,), np.complex128))
+    an_ref.set_threads(2)
+    meeting = threading.Barrier(2, timeout=20)
+
+    def work(item):
+        meeting.wait()
+        return threads.scratch((5,), np.float64)
+
+    one, other = threads.spread(work, range(2))
+    assert not np.shares_memory(one, other)
+
+
+def test_too_few_items_stay_in_one_thread():
+    an_ref.set_threads(4)
+    assert len(set(threads.spread(lambda item: threading.get_ident(), range(7), least=4))) == 1
