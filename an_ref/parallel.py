@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -38,31 +39,35 @@ def run_parallel(work: Work, jobs: Sequence[Any], *, workers: int) -> Generator[
 
     `report(value)` inside `work` becomes a "progress" event. An exception, or the sudden end of a process, becomes a
     "failed" event with its reason in one line, and the other jobs go on. `work`, jobs and values must be picklable.
-    When the generator is closed, or an exception such as KeyboardInterrupt passes through it, the processes are ended.
+    Ctrl-C is heard between events, so that it breaks into nothing that is done with them: KeyboardInterrupt then comes
+    from here. When the generator ends, is closed, or an exception passes through it, the processes are ended.
     """
     waiting = deque(jobs)
     active: dict[Any, tuple[Any, BaseProcess]] = {}  # by the receiving end of its pipe
-    try:
-        while waiting or active:
-            while waiting and len(active) < workers:
-                job = waiting.popleft()
-                connection, process = _start(work, job)
-                active[connection] = job, process
-                yield Event(job, "started")
-            ready: list[Any] = wait(list(active), timeout=0.2)  # Windows hears Ctrl-C only in between
-            for connection in ready:
-                job, process = active[connection]
-                event = _receive(connection, job, process)
-                if event.kind != "progress":
-                    del active[connection]
-                    connection.close()
-                yield event
-    finally:
-        for _, process in active.values():
-            process.terminate()
-        for connection, (_, process) in active.items():
-            process.join()
-            connection.close()
+    with interrupts_noted() as interrupts:
+        try:
+            while not interrupts and (waiting or active):
+                while waiting and len(active) < workers:
+                    job = waiting.popleft()
+                    connection, process = _start(work, job)
+                    active[connection] = job, process
+                    yield Event(job, "started")
+                ready: list[Any] = wait(list(active), timeout=0.2)  # Ctrl-C is looked for in between
+                for connection in ready:
+                    job, process = active[connection]
+                    event = _receive(connection, job, process)
+                    if event.kind != "progress":
+                        del active[connection]
+                        connection.close()
+                    yield event
+            if interrupts:
+                raise KeyboardInterrupt
+        finally:
+            for _, process in active.values():
+                process.terminate()
+            for connection, (_, process) in active.items():
+                process.join()
+                connection.close()
 
 
 def _start(work: Work, job: Any) -> tuple[Any, BaseProcess]:
@@ -74,7 +79,7 @@ def _start(work: Work, job: Any) -> tuple[Any, BaseProcess]:
     context = multiprocessing.get_context("spawn")
     connection, other_end = context.Pipe()
     process = context.Process(target=_child, args=(other_end,), daemon=True)
-    with _one_blas_thread(), _interrupts_held():
+    with math_threads(1), interrupts_held():
         process.start()
     other_end.close()  # the child's end is now the only one: if the child ends, the pipe does too
     with suppress(ConnectionError):  # _receive will say how the child ended
@@ -112,10 +117,10 @@ def _child(connection: Any) -> None:
 
 
 @contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """Start processes with BLAS held to one thread, and leave this process's environment as it was."""
+def math_threads(count: int) -> Iterator[None]:
+    """Start processes whose BLAS and OpenMP have `count` threads, and leave this process's environment as it was."""
     before = {name: os.environ.get(name) for name in BLAS_THREADS}
-    os.environ.update(dict.fromkeys(BLAS_THREADS, "1"))
+    os.environ.update(dict.fromkeys(BLAS_THREADS, str(count)))
     try:
         yield
     finally:
@@ -127,12 +132,38 @@ def _one_blas_thread() -> Iterator[None]:
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
+def interrupts_noted() -> Iterator[list[int]]:
+    """Yield a list that every Ctrl-C meanwhile is entered in, instead of KeyboardInterrupt wherever we happen to be.
+
+    Only the main thread may exchange handlers, and only it is interrupted: in another thread, nothing is done.
+    """
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
     """Start processes that are deaf to Ctrl-C, and hear one that comes meanwhile afterwards.
 
-    A blocked signal is inherited, and delivered when it is unblocked; an ignored one would be lost. Windows has
-    neither: there the child itself ignores Ctrl-C as soon as it runs.
+    A blocked signal is inherited, and delivered when it is unblocked; an ignored one would be lost. But it is blocked
+    in this thread alone: another thread may take it, and Python would raise KeyboardInterrupt here, in the middle of
+    the start. So it is noted, too. Windows cannot block it: there the child ignores Ctrl-C as soon as it runs.
     """
+    with interrupts_noted() as interrupts, _interrupts_masked():
+        yield
+    if interrupts:
+        signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def _interrupts_masked() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -112,17 +113,55 @@ def test_ctrl_c_is_for_the_parent_alone():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot hold a signal back")
 def test_ctrl_c_while_a_process_starts_is_not_lost(monkeypatch):
-    start = parallel._one_blas_thread  # entered just before a process starts
+    held = parallel.interrupts_held
 
+    @contextlib.contextmanager
     def interrupted():
-        os.kill(os.getpid(), signal.SIGINT)
-        return start()
+        with held():
+            os.kill(os.getpid(), signal.SIGINT)
+            yield
 
-    held = parallel._interrupts_held
-    monkeypatch.setattr(parallel, "_one_blas_thread", contextlib.nullcontext)
-    monkeypatch.setattr(parallel, "_interrupts_held", lambda: _both(held(), interrupted))
+    monkeypatch.setattr(parallel, "interrupts_held", interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(run_parallel(double, [1, 2], workers=1))
+
+
+def test_ctrl_c_breaks_into_nothing_that_is_done_with_an_event():
+    heard = []
+
+    def listen():
+        for event in run_parallel(double, [1, 2], workers=1):
+            signal.raise_signal(signal.SIGINT)
+            heard.append(event.kind)
+
+    with pytest.raises(KeyboardInterrupt):
+        listen()
+    assert heard[0] == "started"
+    assert "done" not in heard
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send a signal to one thread")
+def test_ctrl_c_taken_by_another_thread_does_not_break_into_a_start():
+    """Masks are of one thread: BLAS and progress bars have theirs, and Python then runs the handler in the main one."""
+    end = threading.Event()
+    other = threading.Thread(target=end.wait)
+    other.start()
+    steps = []
+
+    def start():
+        with parallel.interrupts_held():
+            signal.pthread_kill(other.ident, signal.SIGINT)
+            time.sleep(0.05)
+            steps.append("started")
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start()
+    finally:
+        end.set()
+        other.join()
+    assert steps == ["started"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot hold a signal back")
@@ -131,12 +170,6 @@ def test_processes_start_deaf_to_ctrl_c():
     script = "from tests.test_parallel import *; [print(e.value) for e in run_parallel(held_back, [1], workers=1)]"
     result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["None", "True"]
-
-
-@contextlib.contextmanager
-def _both(held, then):
-    with held, then():
-        yield
 
 
 def test_blas_has_one_thread_in_the_child_and_the_parent_keeps_its_environment(monkeypatch):

@@ -8,13 +8,12 @@ into a slow moment, is another one each time.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ..parallel import BLAS_THREADS, _interrupts_held
+from ..parallel import interrupts_held, math_threads
 from ..validation import Array
 from .contestants import Contestant
 from .inputs import errors
@@ -45,7 +44,7 @@ class Player:
         context = multiprocessing.get_context("spawn")
         self._connection, other_end = context.Pipe()
         self._process = context.Process(target=serve, args=(other_end,), daemon=True)
-        with _math_threads(threads), _interrupts_held():
+        with math_threads(threads), interrupts_held():
             self._process.start()
         other_end.close()  # the child's end is now the only one: if the child ends, the pipe does too
         with suppress(ConnectionError):
@@ -83,21 +82,6 @@ def players(contestants: Sequence[Contestant], threads: int) -> Iterator[list[Pl
     finally:
         for player in started:
             player.end()
-
-
-@contextmanager
-def _math_threads(count: int) -> Iterator[None]:
-    """Start processes whose BLAS and OpenMP have `count` threads, and leave this process's environment as it was."""
-    before = {name: os.environ.get(name) for name in BLAS_THREADS}
-    os.environ.update(dict.fromkeys(BLAS_THREADS, str(count)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def ask_each(group: list[Player], among: Sequence[Player], case: Case, note: Note, *message: Any) -> dict[Player, Any]:
