@@ -67,8 +67,12 @@ def _blas() -> str:
     found = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     if not found:
         raise Missing("none that threadpoolctl knows", "products then run at the speed that NumPy was built with")
-    pools = {f"{p['internal_api']} {p['version']} with {p['num_threads']} threads" for p in found}
-    return ", ".join(sorted(pools))
+    pools = {
+        f"{p['internal_api']} {p['version']} with {p['num_threads']} threads, "
+        f"kernels for {p.get('architecture', 'this processor')}"
+        for p in found
+    }
+    return "; ".join(sorted(pools))
 
 
 def _driver() -> str:
