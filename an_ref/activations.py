@@ -6,10 +6,13 @@ their real part. No cache shares memory with y.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .backend import is_cupy
+from .threads import LEAST, blocks, spread
 from .validation import Array, cast, check_array, check_integer, check_not_empty, check_upstream, dtypes
 
 
@@ -53,8 +56,17 @@ def relu(x: Array) -> tuple[Array, ReluCache]:
     ICML 2010.
     """
     _check("relu", x)
-    y = np.where(x.real <= 0, 0, x) if x.dtype.kind == "c" else np.maximum(x, 0)
-    return np.asarray(y, x.dtype, like=x), ReluCache(x)
+    return _relu(x), ReluCache(x)
+
+
+def relu_in_place(x: Array) -> tuple[Array, ReluCache]:
+    """As relu, but y takes the place of x, for a caller that alone holds x.
+
+    y is positive where x was, so it serves the backward as well. It must not be written to before that.
+    """
+    _check("relu", x)
+    y = _relu(x, None if x.dtype.kind == "c" else x)
+    return y, ReluCache(y)
 
 
 def relu_backward(dy: Array, cache: ReluCache) -> Array:
@@ -64,8 +76,13 @@ def relu_backward(dy: Array, cache: ReluCache) -> Array:
     """
     x = cache.x
     check_upstream("relu_backward", dy, x.shape, x)
-    # A product is 10 times faster than numpy.where on signs in random order. Where x is NaN, dy passes.
-    return cast(np.asarray(dy * ~(x.real <= 0), like=x), x.dtype)
+    return _relu_backward(dy, cache.x)
+
+
+def relu_backward_in_place(dy: Array, cache: ReluCache) -> Array:
+    """As relu_backward, but dx takes the place of dy where it has the same dtype, for a caller that alone holds dy."""
+    check_upstream("relu_backward", dy, cache.x.shape, cache.x)
+    return _relu_backward(dy, cache.x, dy if dy.dtype == cache.x.dtype else None)
 
 
 def relu6(x: Array) -> tuple[Array, Relu6Cache]:
@@ -176,6 +193,34 @@ def softmax_backward(dy: Array, cache: SoftmaxCache) -> Array:
     centred = dy.astype(work, copy=False) - np.take_along_axis(dy, top, axis)
     dx = y * (centred - (y * centred).sum(axis=axis, keepdims=True))
     return cast(dx, cache.dtype)
+
+
+def _relu(x: Array, y: Array | None = None) -> Array:
+    """Return max(x, 0), in `y` if it is given."""
+    if x.dtype.kind == "c":
+        return np.asarray(np.where(x.real <= 0, 0, x), x.dtype, like=x)
+    return _side_by_side(lambda y, x: np.maximum(x, 0, out=y), np.empty_like(x) if y is None else y, x)
+
+
+def _relu_backward(dy: Array, x: Array, dx: Array | None = None) -> Array:
+    """Return dy where x > 0, else 0, in `dx` if it is given. Where x is NaN, dy passes."""
+    if dx is None:
+        dx = np.empty_like(x, dtype=dy.dtype if dy.dtype.kind == "c" and x.dtype.kind != "c" else x.dtype)
+
+    def work(dx: Array, dy: Array, x: Array) -> None:
+        # A product is 10 times faster than numpy.where on signs in random order.
+        np.multiply(dy, ~(x.real <= 0), out=dx)
+
+    return _side_by_side(work, dx, dy, x)
+
+
+def _side_by_side(work: Callable[..., Any], result: Array, *arrays: Array) -> Array:
+    """Return `result` after work(result, *arrays) has filled it, block by block of samples on the CPU."""
+    if is_cupy(result) or result.ndim == 0:
+        work(result, *arrays)
+    else:
+        spread(lambda s: work(result[s], *(x[s] for x in arrays)), blocks(result), least=LEAST)
+    return result
 
 
 def _decay(x: Array) -> Array:

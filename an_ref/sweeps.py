@@ -14,17 +14,14 @@ m_ - m, is put into another table.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .backend import is_cupy, kernels
-from .threads import scratch, spread
+from .threads import LEAST, blocks, scratch, spread
 from .validation import Array
 
-BLOCK_BYTES = 1 << 20  # about the size of a core's L2 cache
-LEAST = 4  # blocks for each thread: fewer are done sooner by one
 ROW = 256  # numbers: NumPy's loops are fast along rows of this length, and slow along 16 channels
 
 
@@ -58,7 +55,7 @@ def moments(x: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
         v[s] = rows.dot(centred, centred) / count - e * e
         v[s][v[s].real < 0] = 0  # of a constant map, whose two squares are equal but for rounding
 
-    spread(sweep, _blocks(x), least=LEAST)
+    spread(sweep, blocks(x), least=LEAST)
     return m, v
 
 
@@ -68,7 +65,7 @@ def means(x: Array, dtype: np.dtype[Any]) -> Array:
         return kernels().means(x, dtype)
     rows, count = _layout(x), positions(x)
     x = rows.view(x)
-    sums = spread(lambda s: rows.total(x[s].astype(dtype, copy=False)), _blocks(x), least=LEAST)
+    sums = spread(lambda s: rows.total(x[s].astype(dtype, copy=False)), blocks(x), least=LEAST)
     return np.concatenate(sums).astype(np.promote_types(dtype, np.float64)) / count
 
 
@@ -95,7 +92,7 @@ def scale_shift(x: Array, a: Array, m: Array, b: Array, dtype: np.dtype[Any]) ->
         t *= rows.beside(a[s])
         np.add(t, rows.beside(b[s]), out=y_[s], casting="same_kind")
 
-    spread(sweep, _blocks(x_), least=LEAST)
+    spread(sweep, blocks(x_), least=LEAST)
     return y
 
 
@@ -116,7 +113,7 @@ def gradient_sums(dy: Array, x: Array, m: Array) -> tuple[Array, Array]:
         centred = np.subtract(x[s], rows.beside(m_[s]), out=scratch(up.shape, work))
         da[s] = rows.dot(up, centred)
 
-    spread(sweep, _blocks(x), least=LEAST)
+    spread(sweep, blocks(x), least=LEAST)
     return da + (m_ - m) * db, db
 
 
@@ -158,7 +155,7 @@ def combine(
             np.put_along_axis(t, where, np.take_along_axis(t, where, 2) + gradient, 2)
         np.add(t, rows.beside(each[s]), out=dx_[s], casting="same_kind")
 
-    spread(sweep, _blocks(x_), least=LEAST)
+    spread(sweep, blocks(x_), least=LEAST)
     return dx
 
 
@@ -209,9 +206,3 @@ def _layout(*maps: Array, plain: bool = False) -> Layout:
     shape = maps[0].shape
     last = all(np.moveaxis(x, 1, -1).flags.c_contiguous and not x.flags.c_contiguous for x in maps)
     return Layout(shape, math.gcd(positions(maps[0]), max(1, ROW // shape[1])) if last and not plain else 0)
-
-
-def _blocks(x: Array) -> Iterator[slice]:
-    """Yield slices of samples whose part of x is about BLOCK_BYTES large."""
-    step = max(1, BLOCK_BYTES // (x.shape[1] * x.shape[2] * x.itemsize))
-    return (slice(i, i + step) for i in range(0, len(x), step))

@@ -22,6 +22,9 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from .validation import Array, check_integer
 
+BLOCK_BYTES = 1 << 20  # about the size of a core's L2 cache
+LEAST = 4  # such blocks for each thread: fewer are done sooner by one
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -102,6 +105,12 @@ def spread(work: Callable[[Item], Result], items: Iterable[Item], *, least: int 
     for job in jobs:
         job.result()
     return results
+
+
+def blocks(x: Array) -> Iterator[slice]:
+    """Yield slices of samples whose part of x is about BLOCK_BYTES large."""
+    step = max(1, BLOCK_BYTES // x[:1].nbytes)
+    return (slice(i, i + step) for i in range(0, len(x), step))
 
 
 def scratch(shape: tuple[int, ...], dtype: Any) -> Array:

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from an_ref import sweeps
+from an_ref import sweeps, threads
 
 N, C, M = 5, 3, 8  # maps of 2 x 4
 
 
 @pytest.fixture(autouse=True)
 def _two_samples_in_a_block(monkeypatch):
-    monkeypatch.setattr(sweeps, "BLOCK_BYTES", 2 * C * M * 8 + 8)
+    monkeypatch.setattr(threads, "BLOCK_BYTES", 2 * C * M * 8 + 8)
 
 
 def _draw(seed=0):
@@ -21,10 +21,10 @@ def _draw(seed=0):
 
 def test_blocks_hold_as_many_samples_as_fit_and_at_least_one(monkeypatch):
     x = np.zeros((N, C, M))
-    assert list(sweeps._blocks(x)) == [slice(0, 2), slice(2, 4), slice(4, 6)]
-    assert list(sweeps._blocks(x.astype(np.float32))) == [slice(0, 4), slice(4, 8)]
-    monkeypatch.setattr(sweeps, "BLOCK_BYTES", 1)
-    assert list(sweeps._blocks(x)) == [slice(n, n + 1) for n in range(N)]
+    assert list(threads.blocks(x)) == [slice(0, 2), slice(2, 4), slice(4, 6)]
+    assert list(threads.blocks(x.astype(np.float32))) == [slice(0, 4), slice(4, 8)]
+    monkeypatch.setattr(threads, "BLOCK_BYTES", 1)
+    assert list(threads.blocks(x)) == [slice(n, n + 1) for n in range(N)]
 
 
 def test_moments_and_means_are_those_of_numpy():

@@ -103,6 +103,7 @@ class AttentiveNorm(TrackingLayer):
 
     ops = (attentive_norm, attentive_norm_backward)
     eval_ops = (attentive_norm_eval, attentive_norm_eval_backward)
+    fresh = True
 
     def __init__(
         self,

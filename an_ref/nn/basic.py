@@ -17,6 +17,8 @@ from ..activations import (
     relu6,
     relu6_backward,
     relu_backward,
+    relu_backward_in_place,
+    relu_in_place,
     sigmoid,
     sigmoid_backward,
     softmax,
@@ -32,7 +34,7 @@ from ..pooling import (
     max_pool2d,
     max_pool2d_backward,
 )
-from ..validation import check_groups, check_integer
+from ..validation import Array, check_groups, check_integer
 from ..windows import check_pair
 from .initialize import Seed, floating, he_normal
 from .layer import OpLayer
@@ -48,6 +50,7 @@ class Conv2d(OpLayer):
     """
 
     ops = (conv2d, conv2d_backward)
+    fresh = True
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class Linear(OpLayer):
     """
 
     ops = (linear, linear_backward)
+    fresh = True
 
     def __init__(
         self,
@@ -109,9 +113,25 @@ class Parameterless(OpLayer):
 
 
 class ReLU(Parameterless):
-    """y = max(x, 0)."""
+    """y = max(x, 0).
+
+    A Sequential lets it write into what it gets, where nobody else holds that: y then takes the place of x, dx that of
+    dy. It is worth a feature map of memory for each ReLU of a net.
+    """
 
     ops = (relu, relu_backward)
+    fresh = True
+
+    def forward_in_place(self, x: Array) -> Array:
+        """As forward, but y takes the place of x."""
+        self.cache = None
+        self._backward = relu_backward
+        y, self.cache = relu_in_place(x)
+        return y
+
+    def backward_in_place(self, dy: Array) -> Array:
+        """As backward, but dx takes the place of dy."""
+        return self.backward(dy) if self.cache is None else relu_backward_in_place(dy, self.cache)
 
 
 class ReLU6(Parameterless):

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..backend import check_same_device
 from ..validation import Array, check_upstream
+from .basic import ReLU
 from .layer import Joined, Layer
 
 
@@ -34,6 +35,9 @@ class Container(Layer):
 class Sequential(Container):
     """Layers in a row: y = f_n(... f_2(f_1(x))). Children are named "0", "1", ...
 
+    A ReLU writes into what the layer before it gives, if that is fresh (see Layer): nobody else ever sees it. The last
+    layer does not, because its y is the caller's. On the way back it is the same with dy.
+
     Raises ValueError if no layer is given, and as every container does.
     """
 
@@ -44,14 +48,19 @@ class Sequential(Container):
 
     def forward(self, x: Array, train: bool = True) -> Array:
         """Return the last layer's y."""
-        for layer in self.children.values():
-            x = layer.forward(x, train)
-        return x
+        *inner, last = self.children.values()
+        fresh = False
+        for layer in inner:
+            x = layer.forward_in_place(x) if fresh and type(layer) is ReLU else layer.forward(x, train)
+            fresh = layer.gives_fresh()
+        return last.forward(x, train)
 
     def backward(self, dy: Array) -> Array:
         """Return dx, going through the layers from the last to the first."""
+        fresh = False
         for layer in reversed(self.children.values()):
-            dy = layer.backward(dy)
+            dy = layer.backward_in_place(dy) if fresh and type(layer) is ReLU else layer.backward(dy)
+            fresh = layer.gives_fresh()
         return dy
 
 
@@ -61,6 +70,8 @@ class Residual(Container):
     Children are named "branch" and "shortcut". Backward: dx is the sum of both, since x goes into both. forward raises
     ValueError if the two results differ in shape.
     """
+
+    fresh = True
 
     def __init__(self, branch: Layer, shortcut: Layer | None = None) -> None:
         children = {"branch": branch} if shortcut is None else {"branch": branch, "shortcut": shortcut}

@@ -28,7 +28,12 @@ class Layer(ABC):
     state      the running statistics by name
     children   the layers inside a container by name; empty for a leaf
     cache      what the op of a leaf kept at the last forward; None before it, and for containers
+
+    fresh      whether y and dx are always new arrays that the layer does not keep, so that who gets them may write into
+               them. A class must say so of itself: it is not inherited, as a subclass may keep what it returns
     """
+
+    fresh: ClassVar[bool] = False
 
     def __init__(self, params: dict[str, Array] | None = None, state: dict[str, Array] | None = None) -> None:
         self.params: MutableMapping[str, Array] = params or {}
@@ -47,6 +52,10 @@ class Layer(ABC):
 
         Can be called again for the same forward. Raises RuntimeError without a forward before it.
         """
+
+    def gives_fresh(self) -> bool:
+        """Say whether this very class has declared itself fresh."""
+        return bool(vars(type(self)).get("fresh", False))
 
     def __repr__(self) -> str:
         """Return the tree of layers: the parameters of each leaf with their shapes, of a container their number."""

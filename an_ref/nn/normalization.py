@@ -77,6 +77,7 @@ class BatchNorm(TrackingLayer):
 
     ops = (batch_norm, batch_norm_backward)
     eval_ops = (batch_norm_eval, batch_norm_eval_backward)
+    fresh = True
 
     def __init__(
         self,
@@ -98,6 +99,7 @@ class LayerNorm(OpLayer):
     """
 
     ops = (layer_norm, layer_norm_backward)
+    fresh = True
 
     def __init__(self, channels: int, *, eps: float = 1e-5, rng: Seed = None, dtype: DTypeLike = np.float32) -> None:
         channels, kind = check_norm("LayerNorm", channels, eps, dtype)
@@ -111,6 +113,7 @@ class InstanceNorm(OpLayer):
     """
 
     ops = (instance_norm, instance_norm_backward)
+    fresh = True
 
     def __init__(self, channels: int, *, eps: float = 1e-5, rng: Seed = None, dtype: DTypeLike = np.float32) -> None:
         channels, kind = check_norm("InstanceNorm", channels, eps, dtype)
@@ -124,6 +127,7 @@ class GroupNorm(OpLayer):
     """
 
     ops = (group_norm, group_norm_backward)
+    fresh = True
 
     def __init__(
         self,
@@ -149,6 +153,7 @@ class SwitchableNorm(TrackingLayer):
 
     ops = (switchable_norm, switchable_norm_backward)
     eval_ops = (switchable_norm_eval, switchable_norm_eval_backward)
+    fresh = True
 
     def __init__(
         self,
