@@ -1,6 +1,6 @@
 """NVRTC, the compiler that a GPU's driver would use, takes every CUDA kernel in every dtype. It needs no GPU.
 
-pip install nvidia-cuda-nvrtc-cu12 brings it; it comes with the extra `gpu` too.
+It comes with the extra `test` on Linux and x86-64, and with the extra `gpu`.
 """
 
 import ctypes
