@@ -6,7 +6,6 @@ their real part. No cache shares memory with y.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -199,7 +198,12 @@ def _relu(x: Array, y: Array | None = None) -> Array:
     """Return max(x, 0), in `y` if it is given."""
     if x.dtype.kind == "c":
         return np.asarray(np.where(x.real <= 0, 0, x), x.dtype, like=x)
-    return _side_by_side(lambda y, x: np.maximum(x, 0, out=y), np.empty_like(x) if y is None else y, x)
+    y = np.empty_like(x) if y is None else y
+    if is_cupy(x) or x.ndim == 0:
+        return np.maximum(x, 0, out=y)
+    zeros = np.zeros_like(x[next(blocks(x))])  # beside an array of zeros, maximum is 3 times as fast as beside a 0
+    spread(lambda s: np.maximum(x[s], zeros[: len(x[s])], out=y[s]), blocks(x), least=LEAST)
+    return y
 
 
 def _relu_backward(dy: Array, x: Array, dx: Array | None = None) -> Array:
@@ -207,20 +211,15 @@ def _relu_backward(dy: Array, x: Array, dx: Array | None = None) -> Array:
     if dx is None:
         dx = np.empty_like(x, dtype=dy.dtype if dy.dtype.kind == "c" and x.dtype.kind != "c" else x.dtype)
 
-    def work(dx: Array, dy: Array, x: Array) -> None:
+    def work(s: Any) -> None:
         # A product is 10 times faster than numpy.where on signs in random order.
-        np.multiply(dy, ~(x.real <= 0), out=dx)
+        np.multiply(dy[s], ~(x[s].real <= 0), out=dx[s])
 
-    return _side_by_side(work, dx, dy, x)
-
-
-def _side_by_side(work: Callable[..., Any], result: Array, *arrays: Array) -> Array:
-    """Return `result` after work(result, *arrays) has filled it, block by block of samples on the CPU."""
-    if is_cupy(result) or result.ndim == 0:
-        work(result, *arrays)
+    if is_cupy(x) or x.ndim == 0:
+        work(...)
     else:
-        spread(lambda s: work(result[s], *(x[s] for x in arrays)), blocks(result), least=LEAST)
-    return result
+        spread(work, blocks(x), least=LEAST)
+    return dx
 
 
 def _decay(x: Array) -> Array:

@@ -14,6 +14,7 @@ m_ - m, is put into another table.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,12 +23,13 @@ from .backend import is_cupy, kernels
 from .threads import LEAST, blocks, scratch, spread
 from .validation import Array
 
-ROW = 256  # numbers: NumPy's loops are fast along rows of this length, and slow along 16 channels
+ROW = 512  # numbers: NumPy's loops are fast along rows of this length, and slow along 16 channels
+LONG = 512  # numbers: shorter rows are done sooner through NumPy's buffers, longer ones without
 
 
 def positions(x: Array) -> int:
     """Return M, the number of positions of one map: the product of all axes after N and C (1 for (N, C) input)."""
-    return int(np.prod(x.shape[2:]))
+    return math.prod(x.shape[2:])
 
 
 def moments(x: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
@@ -55,7 +57,7 @@ def moments(x: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
         v[s] = rows.dot(centred, centred) / count - e * e
         v[s][v[s].real < 0] = 0  # of a constant map, whose two squares are equal but for rounding
 
-    spread(sweep, blocks(x), least=LEAST)
+    rows.spread(sweep, blocks(x))
     return m, v
 
 
@@ -65,7 +67,7 @@ def means(x: Array, dtype: np.dtype[Any]) -> Array:
         return kernels().means(x, dtype)
     rows, count = _layout(x), positions(x)
     x = rows.view(x)
-    sums = spread(lambda s: rows.total(x[s].astype(dtype, copy=False)), blocks(x), least=LEAST)
+    sums = rows.spread(lambda s: rows.total(x[s].astype(dtype, copy=False)), blocks(x))
     return np.concatenate(sums).astype(np.promote_types(dtype, np.float64)) / count
 
 
@@ -92,7 +94,7 @@ def scale_shift(x: Array, a: Array, m: Array, b: Array, dtype: np.dtype[Any]) ->
         t *= rows.beside(a[s])
         np.add(t, rows.beside(b[s]), out=y_[s], casting="same_kind")
 
-    spread(sweep, blocks(x_), least=LEAST)
+    rows.spread(sweep, blocks(x_))
     return y
 
 
@@ -113,7 +115,7 @@ def gradient_sums(dy: Array, x: Array, m: Array) -> tuple[Array, Array]:
         centred = np.subtract(x[s], rows.beside(m_[s]), out=scratch(up.shape, work))
         da[s] = rows.dot(up, centred)
 
-    spread(sweep, blocks(x), least=LEAST)
+    rows.spread(sweep, blocks(x))
     return da + (m_ - m) * db, db
 
 
@@ -155,7 +157,7 @@ def combine(
             np.put_along_axis(t, where, np.take_along_axis(t, where, 2) + gradient, 2)
         np.add(t, rows.beside(each[s]), out=dx_[s], casting="same_kind")
 
-    spread(sweep, blocks(x_), least=LEAST)
+    rows.spread(sweep, blocks(x_))
     return dx
 
 
@@ -170,6 +172,11 @@ class Layout(NamedTuple):
 
     shape: tuple[int, ...]
     k: int  # 0: (N, C, M)
+
+    @property
+    def row(self) -> int:
+        """How many numbers lie in a row, the last axis of a view."""
+        return self.k * self.shape[1] or math.prod(self.shape[2:])
 
     def empty(self, dtype: Any) -> tuple[Array, Array]:
         """Return new maps, in their shape and in this layout: two views of the same memory."""
@@ -186,6 +193,18 @@ class Layout(NamedTuple):
     def beside(self, table: Array) -> Array:
         """Return a table (n, C) in a shape that goes with n samples of this layout."""
         return np.tile(table, self.k)[:, None, :] if self.k else table[:, :, None]
+
+    def spread(self, sweep: Callable[[slice], Any], slices: Iterable[slice]) -> list[Any]:
+        """Do the sweep for all slices, side by side where there are enough of them.
+
+        Where a table stands beside rows below the size of NumPy's buffers, 8192 numbers, NumPy copies both through
+        them. That takes longer than the arithmetic, so for long rows the buffers are made small, which turns it off.
+        """
+        before = np.setbufsize(LONG) if self.row >= LONG else np.getbufsize()
+        try:
+            return spread(sweep, slices, least=LEAST)
+        finally:
+            np.setbufsize(before)
 
     def total(self, block: Array) -> Array:
         """Return the sum over each map, (n, C): a matrix product with ones, several times as fast as .sum."""

@@ -162,3 +162,22 @@ def test_combine_has_the_dtype_of_x_or_is_complex():
         dy_, a_, dm_ = arrays
         dx = a_[..., None, None] * dy_ + dm_[..., None, None] / M
         np.testing.assert_allclose(sweeps.combine(dy_, x, a_, m, dm_), dx, rtol=1e-12)
+
+
+def test_numpys_buffers_are_given_back_also_after_an_error(monkeypatch):
+    _, x, *_ = _draw()
+    before = np.getbufsize()
+    seen = []
+
+    def fail(self, block):
+        seen.append(np.getbufsize())
+        raise MemoryError
+
+    monkeypatch.setattr(sweeps, "LONG", 16)
+    sweeps.moments(x, x.dtype)
+    assert np.getbufsize() == before
+    monkeypatch.setattr(sweeps.Layout, "total", fail)
+    with pytest.raises(MemoryError):
+        sweeps.means(np.zeros((2, 3, 16)), np.dtype(float))
+    assert seen == [16]
+    assert np.getbufsize() == before
