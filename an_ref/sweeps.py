@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .backend import is_cupy, kernels
-from .threads import LEAST, blocks, scratch, spread
+from .threads import blocks, scratch, spread
 from .validation import Array
 
 ROW = 512  # numbers: NumPy's loops are fast along rows of this length, and slow along 16 channels
@@ -202,7 +202,7 @@ class Layout(NamedTuple):
         """
         before = np.setbufsize(LONG) if self.row >= LONG else np.getbufsize()
         try:
-            return spread(sweep, slices, least=LEAST)
+            return spread(sweep, slices)
         finally:
             np.setbufsize(before)
 

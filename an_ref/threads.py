@@ -22,8 +22,7 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from .validation import Array, check_integer
 
-BLOCK_BYTES = 1 << 20  # about the size of a core's L2 cache
-LEAST = 4  # such blocks for each thread: fewer are done sooner by one
+BLOCK_BYTES = 2 << 20  # small enough for a core's cache, large enough that to wake a thread for it pays
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -67,15 +66,15 @@ def set_threads(count: int) -> None:
             _Shared.count, _Shared.pool = count, None
 
 
-def spread(work: Callable[[Item], Result], items: Iterable[Item], *, least: int = 1) -> list[Result]:
-    """Return [work(item) for item in items], done side by side where each thread gets at least `least` items.
+def spread(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Return [work(item) for item in items], done side by side.
 
-    To wake a thread takes about as long as one item of 50 microseconds, so small items want more of them for each. The
-    calling thread does its share. `work` must not call spread. After an exception in one thread the others stop at the
-    end of their item; it is raised when all have stopped, so nobody writes to the caller's arrays any more.
+    To wake a thread takes about 50 microseconds, so an item should take longer. The calling thread does its share.
+    `work` must not call spread. After an exception in one thread the others stop at the end of their item; it is raised
+    when all have stopped, so nobody writes to the caller's arrays any more.
     """
     items = list(items)
-    helpers = min(_Shared.count, len(items) // least) - 1
+    helpers = min(_Shared.count, len(items)) - 1
     if helpers < 1:
         return [work(item) for item in items]
     results: list[Any] = [None] * len(items)
