@@ -123,8 +123,8 @@ def switchable_norm_backward(dy: Array, cache: Cache) -> tuple[Array, ...]:
         dmean = (w[k] * dmu).sum(cells, keepdims=True)
         dvariance = (w_[k] * dvar).sum(cells, keepdims=True)
         dx = dx + dmean / cell + dvariance * 2 * (x - means[k]) / cell
-    dw = np.array([(dmu * mean).sum() for mean in means])
-    dw_ = np.array([(dvar * variance).sum() for variance in variances])
+    dw = np.stack([(dmu * mean).sum() for mean in means])
+    dw_ = np.stack([(dvar * variance).sum() for variance in variances])
     return dx, *_affine_gradients(dy, xhat), w * (dw - (w * dw).sum()), w_ * (dw_ - (w_ * dw_).sum())
 
 

@@ -1,6 +1,7 @@
-"""Make the tables and figures of docs/speed.md anew from docs/speed/bench.json: python scripts/make_speed_page.py
+"""Make the tables and figures of docs/speed.md and docs/gpu.md anew: python scripts/make_speed_page.py
 
-The text between the tables is written by hand: read it again when the numbers have changed.
+They come from docs/speed/bench.json and docs/gpu/bench.json, where `an-ref bench --out` has put them. The text
+between the tables is written by hand: read it again when the numbers have changed.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def main() -> None:
-    """Draw the figures and fill the page."""
-    folder, page = DOCS / "speed", DOCS / "speed.md"
-    if (folder / "bench.json").exists():
-        record = read_record(folder / "bench.json")
-        for name, picture in (("bench.png", draw_ratios(record)), ("cost.png", draw_cost(record))):
-            if picture is not None:
-                (folder / name).write_bytes(picture)
-    page.write_text(fill_page(page.read_text(encoding="utf-8"), folder), encoding="utf-8")
-    print(f"wrote {page.name} and its figures")
+    """Draw the figures and fill the pages."""
+    for folder in (DOCS / "speed", DOCS / "gpu"):
+        page = folder.with_suffix(".md")
+        if (folder / "bench.json").exists():
+            record = read_record(folder / "bench.json")
+            for name, picture in (("bench.png", draw_ratios(record)), ("cost.png", draw_cost(record))):
+                if picture is not None:
+                    (folder / name).write_bytes(picture)
+        page.write_text(fill_page(page.read_text(encoding="utf-8"), folder), encoding="utf-8")
+        print(f"wrote {page.name} and its figures")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import os
 
 import numpy as np
 
+from an_ref.bench.devices import Cpu
+
 
 class Fake:
     """A task with one part, whose times and answers are told by its options; it logs each turn into a file."""
@@ -12,7 +14,7 @@ class Fake:
         if trouble == "make":
             raise ValueError("no such thing\nand much more")
         self.case, self.name, self.log, self.seconds = case, name, log, seconds
-        self.wrong, self.trouble, self.seed = wrong, trouble, None
+        self.wrong, self.trouble, self.seed, self.device = wrong, trouble, None, Cpu()
 
     def fresh(self, seed):
         self.seed = seed
@@ -29,3 +31,6 @@ class Fake:
 
     def answer(self):
         return {"y": np.full(3, 1.0 + 0.1 * self.wrong)}
+
+    def rest(self):
+        pass

@@ -170,7 +170,9 @@ def test_a_number_as_the_gradient_of_the_loss_is_on_every_device():
     assert_agree(gradient, an_ref.softmax_cross_entropy_backward(0.5, cache))
 
 
-@pytest.mark.parametrize("name", ["batch_norm", "layer_norm", "group_norm", "squeeze_excite", "attentive_norm"])
+@pytest.mark.parametrize(
+    "name", ["batch_norm", "layer_norm", "group_norm", "switchable_norm", "squeeze_excite", "attentive_norm"]
+)
 def test_the_textbook_form_runs_on_the_gpu_too(name):
     _, arrays, hyper = OPS[name]
     hyper = {key: value for key, value in hyper.items() if key == "groups"}  # the textbook's AN has one form

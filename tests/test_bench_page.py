@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from an_ref.bench import TINY, Case
+from an_ref.bench.contestants import TIMED
 from an_ref.bench.figures import draw_cost, draw_ratios
 from an_ref.bench.page import FIGURES, MARKED, NOT_YET, fill_page
 from an_ref.bench.record import read_record, rows_of, start_record, write_record
@@ -16,7 +17,11 @@ from an_ref.bench.tables import MAKERS, facts, tables
 from an_ref.bench.terminal import show_tables
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGE, FOLDER = DOCS / "speed.md", DOCS / "speed"
+PAGES = {  # page -> the tables on it; its record is in the folder of the same name
+    "speed": set(MAKERS),
+    "gpu": {*TIMED["gpu"], "missing"},
+}
+both_pages = pytest.mark.parametrize("name", PAGES)
 
 
 @pytest.fixture
@@ -38,27 +43,34 @@ def record():
     return made
 
 
-def test_the_page_is_what_the_record_makes_it():
+def text_of(name):
+    return (DOCS / f"{name}.md").read_text(encoding="utf-8")
+
+
+@both_pages
+def test_the_page_is_what_the_record_makes_it(name):
     """If not: python scripts/make_speed_page.py, and read the text again."""
-    text = PAGE.read_text(encoding="utf-8")
-    assert fill_page(text, FOLDER) == text
+    assert fill_page(text_of(name), DOCS / name) == text_of(name)
 
 
-def test_every_table_is_on_the_page():
-    assert {found[2] for found in MARKED.finditer(PAGE.read_text(encoding="utf-8"))} == {*MAKERS, "facts", "figures"}
+@both_pages
+def test_every_table_is_on_the_page(name):
+    assert {found[2] for found in MARKED.finditer(text_of(name))} == {*PAGES[name], "facts", "figures"}
 
 
-def test_the_committed_record_is_whole_and_names_no_folder_of_a_machine():
-    path = FOLDER / "bench.json"
+@both_pages
+def test_the_committed_record_is_whole_and_names_no_folder_of_a_machine(name):
+    path = DOCS / name / "bench.json"
     if not path.exists():
-        assert NOT_YET in PAGE.read_text(encoding="utf-8")
+        assert NOT_YET in text_of(name)
         return
     record = read_record(path)
     assert record["complete"]
+    assert record["device"] == ("gpu" if name == "gpu" else "cpu")
     assert not re.search(r"(?<![\w])/(?:tmp|home|root|work|Users)\b|\b[A-Z]:\\", path.read_text(encoding="utf-8"))
     assert FIGURES.keys() == {"bench.png", "cost.png"}
-    for name in [name for name, part in (("bench.png", "rows"), ("cost.png", "cost")) if record[part]]:
-        assert (FOLDER / name).read_bytes().startswith(b"\x89PNG")
+    for file in [file for file, part in (("bench.png", "rows"), ("cost.png", "cost")) if record[part]]:
+        assert (path.parent / file).read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_tables_show_the_record(record):

@@ -6,13 +6,9 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
-from .plan import Case
+from .plan import SECTIONS, Case
 
 NO_TORCH = "PyTorch is not installed, so an_ref is held against the textbook alone: pip install torch"
-
-
-class BenchError(Exception):
-    """The bench cannot do what was asked; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +26,7 @@ THEIRS = "an_ref.bench.torch_tasks"
 
 TUNED, COMPILED = "PyTorch, tuned", "torch.compile"
 LAST, DEFAULT = "PyTorch, channels-last", "PyTorch, default layout"
+CUPY, EAGER, FLOOR = "plain CuPy", "PyTorch", "memory floor"
 
 NORM = (
     Contestant("an_ref", f"{OURS}:Norm"),
@@ -38,7 +35,7 @@ NORM = (
     Contestant(TUNED, f"{THEIRS}:Norm"),
     Contestant("PyTorch, as it comes", f"{THEIRS}:Norm", keeps_memory=False),
     Contestant(COMPILED, f"{THEIRS}:Norm", {"compiled": True}),
-    Contestant("memory floor", f"{OURS}:Floor"),
+    Contestant(FLOOR, f"{OURS}:Floor"),
 )
 
 CONV = (
@@ -65,8 +62,42 @@ ACCURACY = (
 
 COST = Contestant("an_ref", f"{OURS}:Norm"), Contestant("an_ref", f"{OURS}:Step")
 
+
+def on_gpu(name: str, make: str, **options: Any) -> Contestant:
+    """Return a contestant on the GPU, where the allocator of the CPU does not matter."""
+    return Contestant(name, make, options | {"device": "gpu"}, keeps_memory=False)
+
+
+GPU_NORM = (
+    on_gpu("an_ref", f"{OURS}:Norm"),
+    on_gpu(CUPY, f"{OURS}:Norm", library="an_ref.textbook"),
+    on_gpu(EAGER, f"{THEIRS}:Norm"),
+    on_gpu(COMPILED, f"{THEIRS}:Norm", compiled=True),
+    on_gpu(FLOOR, f"{OURS}:Floor"),
+)
+
+GPU_STEP = (
+    on_gpu("an_ref", f"{OURS}:Step"),
+    on_gpu(LAST, f"{THEIRS}:Step", channels_last=True),
+    on_gpu(DEFAULT, f"{THEIRS}:Step"),
+    on_gpu(COMPILED, f"{THEIRS}:Step", compiled=True),
+)
+
+TIMED: dict[str, dict[str, tuple[Contestant, ...]]] = {
+    "cpu": {"norms": NORM, "convolutions": CONV, "steps": STEP},
+    "gpu": {"norms": GPU_NORM, "steps": GPU_STEP},
+}
+
 # In each section, what the others' times are divided by, where it takes part; else the first contestant.
-REFERENCES = {"norms": (TUNED, COMPILED), "convolutions": (LAST, DEFAULT), "steps": (LAST, DEFAULT)}
+REFERENCES: dict[str, dict[str, tuple[str, ...]]] = {
+    "cpu": {"norms": (TUNED, COMPILED), "convolutions": (LAST, DEFAULT), "steps": (LAST, DEFAULT)},
+    "gpu": {"norms": (EAGER, COMPILED, FLOOR), "steps": (LAST, DEFAULT, COMPILED)},
+}
+
+
+def sections(device: str) -> tuple[str, ...]:
+    """Return what can be measured on a device: everything on the CPU, the norms and the steps on a GPU."""
+    return SECTIONS if device == "cpu" else tuple(TIMED[device])
 
 
 def has_torch() -> bool:
@@ -82,16 +113,3 @@ def present(contestants: tuple[Contestant, ...]) -> list[Contestant]:
 def cost_contestant(case: Case) -> Contestant:
     """Return who measures how the cost of `case` grows: an_ref alone."""
     return COST[case.kind == "depth"]
-
-
-def check_device(device: str) -> None:
-    """Raise BenchError unless the bench can run on `device`."""
-    if device == "cpu":
-        return
-    if find_spec("cupy") is None:
-        raise BenchError("--device gpu needs CuPy, which is not installed: pip install 'an-ref[gpu]'")
-    import cupy  # type: ignore[import-not-found, import-untyped, unused-ignore]
-
-    if not cupy.cuda.is_available():
-        raise BenchError("--device gpu needs a CUDA device and its driver, and CuPy finds none here")
-    raise BenchError("--device gpu: the layers of this version run on the CPU only")

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from ..report.style import COLOURS, GREY, drawing, new_figure, save_png
-from .contestants import COMPILED, DEFAULT, LAST, TUNED
+from .contestants import COMPILED, CUPY, DEFAULT, EAGER, FLOOR, LAST, TUNED
+from .tables import on_which
 
 # Okabe and Ito's palette; told apart by the shape too, so that a print in grey loses nothing.
 LOOKS = {
@@ -19,19 +20,24 @@ LOOKS = {
     "an_ref, memory not kept": ("s", "#e69f00"),
     "an_ref, default layout": ("s", "#e69f00"),
     "textbook": ("D", "#8c8c8c"),
+    CUPY: ("D", "#8c8c8c"),
     TUNED: ("^", "#0072b2"),
+    EAGER: ("^", "#0072b2"),
     LAST: ("^", "#0072b2"),
     DEFAULT: ("v", "#56b4e9"),
     "PyTorch, as it comes": ("v", "#56b4e9"),
     "PyTorch, default layout, as it comes": ("P", "#cc79a7"),
     COMPILED: ("P", "#009e73"),
-    "memory floor": ("X", "#23272e"),
+    FLOOR: ("X", "#23272e"),
 }
 TITLES = {"norms": "Norms", "convolutions": "Convolutions", "steps": "Step of resnet20"}
 
 
 def draw_ratios(record: dict[str, Any]) -> bytes | None:
-    """Return a PNG with a panel for each section: each contestant's time over the first reference, with quartiles."""
+    """Return a PNG with a panel for each section: each contestant's time over the first reference, with quartiles.
+
+    Above stands the GPU, if it was one, with versions and day.
+    """
     rows = [row for row in record["rows"] if row["part"] in ("both", "step") and row["ratios"]]
     if not rows:
         return None
@@ -39,7 +45,10 @@ def draw_ratios(record: dict[str, Any]) -> bytes | None:
     sections = {section: own for section, own in sections.items() if own}
     heights = [2.2 + 0.3 * len({row["case"] for row in own}) for own in sections.values()]
     with drawing():
-        figure = new_figure(sum(heights) + 0.2)
+        which = on_which(record)
+        figure = new_figure(sum(heights) + (0.6 if which else 0.2))
+        if which:
+            figure.suptitle(which.replace(", ", "\n", 1), fontsize=8)
         grid = figure.subplots(len(sections), squeeze=False, height_ratios=heights)
         for axes, (section, own) in zip(grid[:, 0], sections.items(), strict=True):
             _ratios(axes, section, own)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from .. import textbook
+from ..threads import spread
 from ..validation import Array
 from .plan import Case
 
@@ -27,6 +29,29 @@ NAMES = {
 }
 
 
+CHUNK = 1 << 20  # numbers from one generator
+LARGEST, SAMPLE = 1 << 24, 1 << 20  # of answers: larger ones are compared at so many places
+
+
+def normal(shape: tuple[int, ...], *seed: int) -> Array:
+    """Return standard normal numbers in float32. A chunk has a generator of its own, so that threads share the work."""
+    numbers = np.empty(math.prod(shape), np.float32)
+
+    def fill(i: int) -> None:
+        chunk = numbers[i * CHUNK : (i + 1) * CHUNK]
+        np.random.default_rng((*seed, i)).standard_normal(out=chunk, dtype=np.float32)
+
+    spread(fill, range(-(-len(numbers) // CHUNK)))
+    return numbers.reshape(shape)
+
+
+def sample(array: Array) -> Array:
+    """Return the array, or of a very large one a million numbers, at random places that are the same for everyone."""
+    if array.size <= LARGEST:
+        return array
+    return np.ravel(array)[np.random.default_rng(0).integers(array.size, size=SAMPLE)]
+
+
 def groups_of(case: Case) -> int:
     """32 groups, as the GN paper has it; 8 where a map has only 16 channels."""
     return 32 if case.shape[1] >= 32 else 8
@@ -41,7 +66,7 @@ def norm_inputs(case: Case, seed: int) -> tuple[Array, Array, tuple[Array, ...]]
     """Return x, dy and the parameters of a norm in float32."""
     rng = np.random.default_rng(seed)
     C, K = case.shape[1], case.mixtures
-    x, dy = (rng.standard_normal(case.shape, dtype=np.float32) for _ in "xy")
+    x, dy = (normal(case.shape, seed, i) for i in range(2))
     x += np.float32(case.offset)
 
     def drawn(*shape: int, mean: float = 0.0, std: float = 0.1) -> Array:
@@ -68,13 +93,13 @@ def conv_inputs(case: Case, seed: int) -> tuple[Array, Array, Array]:
     return x, dy, weight
 
 
-def expected_norm(case: Case, seed: int) -> dict[str, Array]:
-    """Return y, dx and the parameters' gradients in float64, by the textbook."""
+def expected_norm(case: Case, seed: int, library: str = "an_ref.textbook") -> dict[str, Array]:
+    """Return y, dx and the parameters' gradients in float64, by the textbook or another library."""
     x, dy, parameters = norm_inputs(case, seed)
-    op = OPS[case.name]
+    ops, op = import_module(library), OPS[case.name]
     wide = [p.astype(np.float64) for p in parameters]
-    y, cache = getattr(textbook, op)(x.astype(np.float64), *wide, **norm_hyper(case))
-    gradients = getattr(textbook, f"{op}_backward")(dy.astype(np.float64), cache)
+    y, cache = getattr(ops, op)(x.astype(np.float64), *wide, **norm_hyper(case))
+    gradients = getattr(ops, f"{op}_backward")(dy.astype(np.float64), cache)
     return {"y": y} | dict(zip(("dx", *("d" + name for name in NAMES[case.name])), gradients, strict=True))
 
 

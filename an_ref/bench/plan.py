@@ -114,6 +114,18 @@ QUICK = Plan(
     accuracy=accuracy_cases((16, 32, 16, 16)),
 )
 
+GPU_FULL = replace(
+    FULL,
+    norms=norm_cases((32, 64, 32, 32), (128, 64, 32, 32), (128, 128, 28, 28), (256, 256, 56, 56)),
+    steps=tuple(case for batch in (128, 256, 512, 1024) for case in step_cases(batch, "bn", "an")),
+)
+
+GPU_QUICK = replace(
+    QUICK,
+    norms=norm_cases((32, 64, 32, 32), (256, 256, 56, 56)),
+    steps=tuple(case for batch in (128, 512) for case in step_cases(batch, "bn", "an")),
+)
+
 TINY = Plan(  # for the tests: every section, in seconds
     rounds=2,
     budget=0.0,
@@ -124,3 +136,8 @@ TINY = Plan(  # for the tests: every section, in seconds
     big=(4, 16, 4, 4),
     accuracy=accuracy_cases((4, 16, 4, 4))[:2],
 )
+
+PLANS = {
+    "cpu": {"full": FULL, "quick": QUICK, "tiny": TINY},
+    "gpu": {"full": GPU_FULL, "quick": GPU_QUICK, "tiny": TINY},
+}

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .contestants import COMPILED, DEFAULT, LAST, TUNED
+from .contestants import COMPILED, DEFAULT, FLOOR, LAST, TUNED
 from .ratios import spread_of
 
-OVER = {TUNED: "over tuned", COMPILED: "over compiled", LAST: "over channels-last", DEFAULT: "over default layout"}
+OVER = {
+    TUNED: "over tuned",
+    COMPILED: "over compiled",
+    LAST: "over channels-last",
+    DEFAULT: "over default layout",
+    FLOOR: "over floor",
+}
 
 
 class Table(NamedTuple):
@@ -26,14 +32,26 @@ def tables(record: dict[str, Any]) -> dict[str, Table]:
 
 def facts(record: dict[str, Any]) -> list[str]:
     """Return where, when and how it was measured, a line each."""
-    machine, versions = record["machine"], record["versions"]
+    machine, versions, gpu = record["machine"], record["versions"], record.get("gpu")
     known = ", ".join(f"{name} {number}" for name, number in versions.items())
     return [
         f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['system']}",
-        f"Versions: {known}",
+        *([f"GPU: {gpu['name']}, {gpu['memory'] / 2**30:.0f} GiB"] if gpu else []),
+        f"Versions: {known}" + (f", CUDA {gpu['runtime']}, driver for CUDA {gpu['driver']}" if gpu else ""),
         f"Threads: {record['threads']} for every contestant; rounds: {record['rounds']}; device: {record['device']}",
         f"Date: {record['date']}" + ("" if record["complete"] else "; stopped before the end"),
     ]
+
+
+def on_which(record: dict[str, Any]) -> str:
+    """Return the GPU that was measured, with versions and day, in a line; nothing for the CPU."""
+    if "gpu" not in record:
+        return ""
+    gpu, versions = record["gpu"], record["versions"]
+    known = ", ".join(
+        f"{name} {versions[key]}" for name, key in (("CuPy", "cupy"), ("PyTorch", "torch")) if key in versions
+    )
+    return f"{gpu['name']}, {known}, CUDA {gpu['runtime']}, driver for CUDA {gpu['driver']}, {record['date'][:10]}"
 
 
 def _times(section: str, record: dict[str, Any]) -> Table:
@@ -52,7 +70,8 @@ def _times(section: str, record: dict[str, Any]) -> Table:
         else:
             cells = [f"{1e3 * spread_of(own[part]['seconds']).median:.3g}" for part in ("forward", "backward", "both")]
         lines.append((case, contestant, *cells, *(_ratio(whole["ratios"].get(name)) for name in references)))
-    return Table(TITLES[section], heads, lines)
+    which = on_which(record)
+    return Table(TITLES[section] + (f"; {which}" if which else ""), heads, lines)
 
 
 def _ratio(spread: list[float] | None) -> str:

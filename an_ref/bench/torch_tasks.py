@@ -6,15 +6,15 @@ import importlib.util
 import os
 from importlib import import_module
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from .. import __file__ as package
 from ..interop import to_torch
+from .devices import TorchCpu, TorchGpu, Work
 from .inputs import NAMES, conv_inputs, groups_of, norm_inputs
-from .numpy_tasks import LR, MOMENTUM, parts
+from .numpy_tasks import LR, MOMENTUM
 from .numpy_tasks import Step as OurStep
 from .plan import Case
 
@@ -22,6 +22,7 @@ os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no helpers that o
 torch: Any = import_module("torch")  # not a dependency: the type checker must pass without it
 F = torch.nn.functional
 EPS = 1e-5
+DEVICES: dict[str, type[TorchCpu | TorchGpu]] = {"cpu": TorchCpu, "gpu": TorchGpu}
 
 
 def batch_norm(x: Any, gamma: Any, beta: Any) -> Any:
@@ -67,12 +68,12 @@ def norm_function(case: Case) -> Any:
     }[case.name]
 
 
-class Norm:
+class Norm(Work):
     """A norm, eager or compiled."""
 
-    def __init__(self, case: Case, *, threads: int, compiled: bool = False) -> None:
+    def __init__(self, case: Case, *, threads: int, compiled: bool = False, device: str = "cpu") -> None:
         torch.set_num_threads(threads)
-        self.case, self.function = case, norm_function(case)
+        self.case, self.function, self.device = case, norm_function(case), DEVICES[device]()
         if compiled:
             torch._dynamo.reset()
             self.function = torch.compile(self.function, dynamic=False)
@@ -80,81 +81,90 @@ class Norm:
     def fresh(self, seed: int) -> None:
         """Draw new inputs."""
         x, dy, parameters = norm_inputs(self.case, seed)
-        self.dy = torch.from_numpy(dy)
-        self.arrays = [torch.from_numpy(a).requires_grad_() for a in (x, *parameters)]
+        arrays = (self.device.put(a).requires_grad_() for a in (x, *parameters))
+        self.inputs = self.device.put(dy), *arrays
 
     def run(self) -> dict[str, float]:
         """Time the forward and the backward."""
-        start = perf_counter()
-        y = self.function(*self.arrays)
-        middle = perf_counter()
-        torch.autograd.grad(y, self.arrays, self.dy)
-        return parts(start, middle, perf_counter())
+        dy, *arrays = self.inputs
+        start = self.device.mark()
+        y = self.function(*arrays)
+        middle = self.device.mark()
+        torch.autograd.grad(y, arrays, dy)
+        return self.parts(start, middle, self.device.mark())
 
     def answer(self) -> dict[str, Any] | None:
         """Return y, dx and the parameters' gradients."""
-        y = self.function(*self.arrays)
-        gradients = torch.autograd.grad(y, self.arrays, self.dy)
-        names = "dx", *("d" + name for name in NAMES[self.case.name])
-        return {"y": y.detach().numpy()} | {name: g.numpy() for name, g in zip(names, gradients, strict=True)}
+        dy, *arrays = self.inputs
+        y = self.function(*arrays)
+        names = "y", "dx", *("d" + name for name in NAMES[self.case.name])
+        return dict(zip(names, map(self.device.get, (y, *torch.autograd.grad(y, arrays, dy))), strict=True))
 
 
-class Convolution:
+class Convolution(Work):
     """F.conv2d, in either layout."""
 
     def __init__(self, case: Case, *, threads: int, channels_last: bool = False) -> None:
         torch.set_num_threads(threads)
-        self.case = case
+        self.case, self.device = case, TorchCpu()
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
 
     def fresh(self, seed: int) -> None:
         """Draw new inputs."""
-        x, self.dy, weight = (
+        x, dy, weight = (
             torch.from_numpy(a).contiguous(memory_format=self.layout) for a in conv_inputs(self.case, seed)
         )
-        self.arrays = [x.requires_grad_(), weight.requires_grad_()]
+        self.inputs = dy, x.requires_grad_(), weight.requires_grad_()
 
     def run(self) -> dict[str, float]:
         """Time the forward and the backward."""
-        start = perf_counter()
-        y = self._forward()
-        middle = perf_counter()
-        torch.autograd.grad(y, self.arrays, self.dy)
-        return parts(start, middle, perf_counter())
+        dy, *arrays = self.inputs
+        start = self.device.mark()
+        y = self._forward(*arrays)
+        middle = self.device.mark()
+        torch.autograd.grad(y, arrays, dy)
+        return self.parts(start, middle, self.device.mark())
 
-    def _forward(self) -> Any:
-        return F.conv2d(*self.arrays, stride=self.case.stride, padding=self.case.kernel // 2)
+    def _forward(self, x: Any, weight: Any) -> Any:
+        return F.conv2d(x, weight, stride=self.case.stride, padding=self.case.kernel // 2)
 
     def answer(self) -> dict[str, Any] | None:
         """Return y, dx, dweight."""
-        y = self._forward()
-        dx, dweight = torch.autograd.grad(y, self.arrays, self.dy)
+        dy, *arrays = self.inputs
+        y = self._forward(*arrays)
+        dx, dweight = torch.autograd.grad(y, arrays, dy)
         return {"y": y.detach().numpy(), "dx": dx.numpy(), "dweight": dweight.numpy()}
 
 
-class Step:
+class Step(Work):
     """The training step of an_ref's resnet20 with PyTorch's layers, from the same weights."""
 
-    def __init__(self, case: Case, *, threads: int, channels_last: bool = False) -> None:
+    device: TorchCpu | TorchGpu
+
+    def __init__(
+        self, case: Case, *, threads: int, channels_last: bool = False, compiled: bool = False, device: str = "cpu"
+    ) -> None:
         torch.set_num_threads(threads)
-        self.case = case
+        self.case, self.device = case, DEVICES[device]()
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         weights = {key: torch.from_numpy(a) for key, a in to_torch(OurStep(case, threads=threads).model).items()}
         module = _twins().ResNet(norm=case.name, classes=10)
         module.load_state_dict(weights)
-        self.module = module.to(memory_format=self.layout).train()
+        self.module = module.to(self.device.name, memory_format=self.layout).train()
+        self.forward = torch.compile(self.module, dynamic=False) if compiled else self.module
         self.sgd = torch.optim.SGD(self.module.parameters(), lr=LR, momentum=MOMENTUM, nesterov=True)
 
     def fresh(self, seed: int) -> None:
         """Draw new images and labels, the same as an_ref's."""
         rng = np.random.default_rng(seed)
-        x = torch.from_numpy(rng.standard_normal(self.case.shape, dtype=np.float32))
-        self.x = x.contiguous(memory_format=self.layout)
-        self.labels = torch.from_numpy(rng.integers(10, size=len(self.x)))
+        x = self.device.put(rng.standard_normal(self.case.shape, dtype=np.float32))
+        labels = self.device.put(rng.integers(10, size=len(x)))
+        self.inputs = x.contiguous(memory_format=self.layout), labels
 
     def step(self) -> float:
         """Take one step, and return the loss before it."""
-        loss = F.cross_entropy(self.module(self.x), self.labels)
+        x, labels = self.inputs
+        loss = F.cross_entropy(self.forward(x), labels)
         self.sgd.zero_grad()
         loss.backward()
         self.sgd.step()
@@ -162,9 +172,9 @@ class Step:
 
     def run(self) -> dict[str, float]:
         """Time one step."""
-        start = perf_counter()
+        start = self.device.mark()
         self.step()
-        return {"step": perf_counter() - start}
+        return {"step": self.device.seconds(start, self.device.mark())}
 
     def answer(self) -> dict[str, Any] | None:
         """Return the losses before and after the first step."""

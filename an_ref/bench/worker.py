@@ -7,8 +7,9 @@
     ("memory", seed)           some runs                       -> bytes held at the peak above those held before them,
                                                                   and those held at the peak by the whole process
 
-A task has fresh(seed), run() -> part -> seconds, and answer(). It times itself: on a CPU with perf_counter, on a GPU
-with events. An exception is answered by its reason in one line.
+A task has fresh(seed), run() -> part -> seconds, answer(), rest() and a device, whose clock it times itself by. After
+each answer it rests: inputs and free memory are given back, since on a GPU the next one needs them. An exception is
+answered by its reason in one line.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ import numpy as np
 from ..memory import keep_memory
 from ..threads import set_threads
 from .contestants import Contestant
-from .memory import forget_peak, peak_bytes
+from .devices import Cpu
+from .inputs import sample
 from .plan import Case
 
 AT_MOST = 200  # runs in a turn
@@ -35,6 +37,8 @@ STEADY = 5  # runs after which the peak of memory hardly grows any more
 class Task(Protocol):
     """The work of one case by one contestant."""
 
+    device: Cpu
+
     def fresh(self, seed: int) -> None:
         """Draw new inputs."""
 
@@ -43,6 +47,9 @@ class Task(Protocol):
 
     def answer(self) -> dict[str, Any] | None:
         """Return what it computes from the present inputs as NumPy arrays, or None if there is nothing to compare."""
+
+    def rest(self) -> None:
+        """Let the inputs go, and give memory back."""
 
 
 class Worker:
@@ -59,9 +66,10 @@ class Worker:
         self._task = getattr(import_module(module), name)(case, threads=self._threads, **self._contestant.options)
 
     def answer(self, seed: int) -> dict[str, Any] | None:
-        """Return what the task computes for `seed`."""
+        """Return what the task computes for `seed`; of very large arrays a sample."""
         self._task.fresh(seed)
-        return self._task.answer()
+        found = self._task.answer()
+        return found and {name: sample(array) for name, array in found.items()}
 
     def turn(self, seed: int, budget: float) -> dict[str, float]:
         """Return the median seconds of each part."""
@@ -76,10 +84,28 @@ class Worker:
     def memory(self, seed: int) -> tuple[int, int]:
         """Return how many bytes the runs take at their peak above what was held before them, and the peak itself."""
         self._task.fresh(seed)
-        before = forget_peak()
+        device = self._task.device
+        before = device.forget_peak()
         for _ in range(STEADY):
             self._task.run()
-        return max(peak_bytes() - before, 0), peak_bytes()
+        return max(device.peak_bytes() - before, 0), device.peak_bytes()
+
+    def rest(self) -> None:
+        """Let the task rest until it is asked again."""
+        if self._task is not None:
+            self._task.rest()
+
+    def reply(self, ask: str, *arguments: Any) -> tuple[str, Any]:
+        """Return ("ok", what was asked for) or ("failed", the reason); the memory that it took is given back then."""
+        message = self._try(ask, *arguments)
+        rested = self._try("rest")  # only now: an exception keeps the arrays of the frames that it passed
+        return rested if rested[0] == "failed" and message[0] == "ok" else message
+
+    def _try(self, ask: str, *arguments: Any) -> tuple[str, Any]:
+        try:
+            return "ok", getattr(self, ask)(*arguments)
+        except Exception as error:
+            return "failed", one_line(error)
 
 
 def serve(connection: Any) -> None:
@@ -93,12 +119,7 @@ def serve(connection: Any) -> None:
         set_threads(threads)
         worker = Worker(contestant, threads)
         while True:
-            ask, *arguments = connection.recv()
-            try:
-                message = "ok", getattr(worker, ask)(*arguments)
-            except Exception as error:
-                message = "failed", one_line(error)
-            connection.send(message)
+            connection.send(worker.reply(*connection.recv()))
 
 
 def one_line(error: Exception) -> str:

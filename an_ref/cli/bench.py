@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import check_at_least, check_folder, check_name, plain_errors, wrong
+from .options import check_at_least, check_device, check_folder, check_name, plain_errors, wrong
 
 if TYPE_CHECKING:
     from ..bench import Plan
@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer cases and rounds: a few minutes.")] = False,
-    device: Annotated[str, typer.Option(help="cpu or gpu.")] = "cpu",
+    device: Annotated[str, typer.Option(help="Where to measure: cpu or gpu.")] = "cpu",
     out: Annotated[Path, typer.Option(help="The folder for bench.json, bench.png and cost.png.")] = Path("runs/bench"),
     rounds: Annotated[int | None, typer.Option(help="Turns of each contestant.", show_default="9, quick: 3")] = None,
     only: Annotated[
-        str, typer.Option(help="Sections, with commas between.")
-    ] = "norms,convolutions,steps,cost,accuracy",
+        str | None,
+        typer.Option(
+            help="Sections, with commas between.",
+            show_default="norms,convolutions,steps,cost,accuracy; gpu: norms,steps",
+        ),
+    ] = None,
     tiny: Annotated[bool, typer.Option("--tiny", hidden=True)] = False,
 ) -> None:
     """Measure an_ref beside its textbook form, PyTorch and the memory floor.
@@ -34,30 +38,41 @@ def bench(
     cost: how time and memory grow with N, C, H*W, K and depth.
     accuracy: float32 against float64, at means of up to 1e4.
 
+    On a GPU, the norms and the steps: CuPy arrays with an_ref's kernels
+    beside plain CuPy, PyTorch and the memory floor of that GPU.
+
     Each contestant has a process of its own, and they take turns. Let
     nothing else run meanwhile. Without PyTorch, an_ref and the textbook
     are measured alone. A run that was stopped keeps what was done.
     """
-    from ..bench import FULL, QUICK, SECTIONS, TINY
-    from ..bench.contestants import BenchError, check_device
+    from ..bench import PLANS
 
     with plain_errors():
-        check_name("device", device, ("cpu", "gpu"))
-        sections = tuple(name.strip() for name in only.split(","))
-        for name in sections:
-            check_name("section", name, SECTIONS)
-        plan = TINY if tiny else QUICK if quick else FULL
+        check_name("device", device, PLANS)
+        sections = _sections(only, device)
+        plan = PLANS[device]["tiny" if tiny else "quick" if quick else "full"]
         if rounds is not None:
             check_at_least("--rounds", rounds, 1)
             plan = replace(plan, rounds=rounds)
-        try:
-            check_device(device)
-        except BenchError as error:
-            raise wrong(str(error)) from None
+        check_device(device)
         check_folder("--out", out)
         options = ["--quick"] * quick + ["--tiny"] * tiny + ["--device", device, "--rounds", str(plan.rounds)]
         code = run(plan, shlex.join(["an-ref", "bench", *options, "--only", ",".join(sections)]), sections, device, out)
     raise typer.Exit(code)
+
+
+def _sections(only: str | None, device: str) -> tuple[str, ...]:
+    """Return the sections to be done, or exit if one is unknown or is not measured on that device."""
+    from ..bench import SECTIONS
+    from ..bench.contestants import sections
+
+    known = sections(device)
+    chosen = known if only is None else tuple(name.strip() for name in only.split(","))
+    for name in chosen:
+        check_name("section", name, SECTIONS)
+        if name not in known:
+            raise wrong(f"--only {name}: with --device {device} only {', '.join(known)} are measured")
+    return chosen
 
 
 def run(plan: Plan, command: str, sections: tuple[str, ...], device: str, out: Path) -> int:
@@ -75,7 +90,7 @@ def run(plan: Plan, command: str, sections: tuple[str, ...], device: str, out: P
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    say("\n".join(facts(record)[:3]))
+    say("\n".join(facts(record)[:-1]))
     if not has_torch():
         say(NO_TORCH)
     try:
