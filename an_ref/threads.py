@@ -13,7 +13,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -100,9 +100,9 @@ def spread(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result
         try:
             share()
         finally:
-            wait(jobs)
-    for job in jobs:
-        job.result()
+            errors = [job.exception() for job in jobs]  # waits for each
+    for error in filter(None, errors):
+        raise error
     return results
 
 
