@@ -211,7 +211,7 @@ class Layout(NamedTuple):
         if not self.k:
             return np.matmul(block, np.ones(block.shape[2], block.dtype))
         of_rows = np.matmul(np.ones(block.shape[1], block.dtype), block)  # (n, k C)
-        return of_rows.reshape(len(block), self.k, -1).sum(axis=1)
+        return np.matmul(np.ones(self.k, block.dtype), of_rows.reshape(len(block), self.k, -1))
 
     def dot(self, p: Array, q: Array) -> Array:
         """Return the sum of p * q over each map, (n, C); q is overwritten."""

@@ -81,8 +81,8 @@ class SGD:
     def _moved(self, key: str, p: Array, g: Array) -> Array:
         if self.weight_decay and key not in self._no_decay:
             g = g + self.weight_decay * p
-        velocity = self.velocity.get(key, np.zeros_like(p))
-        if velocity.shape != p.shape:  # a parameter of another shape was assigned: it begins anew
+        velocity = self.velocity.get(key)
+        if velocity is None or velocity.shape != p.shape:  # a parameter of another shape was assigned: it begins anew
             velocity = np.zeros_like(p)
         if where_is(velocity) != where_is(p):  # the layer was moved
             velocity = to_host(velocity) if isinstance(p, np.ndarray) else to_device(velocity)
