@@ -76,7 +76,8 @@ def spread(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result
     items = list(items)
     helpers = min(_Shared.count, len(items)) - 1
     if helpers < 1:
-        return [work(item) for item in items]
+        with one_blas_thread():  # its threads would go on spinning for a while, on the cores of the next spread
+            return [work(item) for item in items]
     results: list[Any] = [None] * len(items)
     waiting: queue.SimpleQueue[tuple[int, Item]] = queue.SimpleQueue()
     for entry in enumerate(items):

@@ -139,6 +139,8 @@ def test_scratch_is_one_memory_for_each_thread():
     assert not np.shares_memory(one, other)
 
 
-def test_a_single_item_stays_in_the_calling_thread():
-    an_ref.set_threads(4)
-    assert threads.spread(lambda item: threading.get_ident(), range(1)) == [threading.get_ident()]
+@pytest.mark.parametrize("items", [1, 2, 9])
+def test_blas_keeps_to_one_thread_also_for_a_single_item(items):
+    """Its threads change the last bits, and after a product they go on waiting for the next at full speed."""
+    an_ref.set_threads(2)
+    assert all(threads.spread(lambda item: set(blas_threads()) == {1}, range(items)))
