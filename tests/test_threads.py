@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import an_ref
 from an_ref import threads
@@ -73,6 +73,15 @@ def test_the_callers_errstate_holds_in_every_thread():
         assert threads.spread(work, range(3)) == ["raise"] * 3
 
 
+@pytest.fixture
+def two_blas_threads():
+    """conftest.py gives BLAS one thread for all tests: then these here could not fail."""
+    with threadpool_limits(2, user_api="blas"):
+        assert not blas_threads() or set(blas_threads()) == {2}
+        yield
+
+
+@pytest.mark.usefixtures("two_blas_threads")
 def test_blas_is_held_to_one_thread_and_given_back():
     before = blas_threads()
     with threads.one_blas_thread():
@@ -139,8 +148,9 @@ def test_scratch_is_one_memory_for_each_thread():
     assert not np.shares_memory(one, other)
 
 
+@pytest.mark.usefixtures("two_blas_threads")
 @pytest.mark.parametrize("items", [1, 2, 9])
 def test_blas_keeps_to_one_thread_also_for_a_single_item(items):
     """Its threads change the last bits, and after a product they go on waiting for the next at full speed."""
     an_ref.set_threads(2)
-    assert all(threads.spread(lambda item: set(blas_threads()) == {1}, range(items)))
+    assert all(threads.spread(lambda item: set(blas_threads()) <= {1}, range(items)))
