@@ -1,5 +1,7 @@
 """The sweeps over feature maps: formulas, blocks, dtypes."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,20 @@ def test_the_variance_of_a_constant_map_is_zero_and_never_below():
     assert v.max() < 1e-9
 
 
+def test_a_variance_that_rounding_makes_negative_is_zero(monkeypatch):
+    _, x, *_ = _draw()
+    dot = sweeps.Layout.dot
+    monkeypatch.setattr(sweeps.Layout, "dot", lambda self, p, q: np.where(np.arange(C) == 1, -1e-9, dot(self, p, q)))
+    _, v = sweeps.moments(x, x.dtype)
+    np.testing.assert_array_equal(v[:, 1], 0)
+    np.testing.assert_allclose(v[:, ::2], x.var((2, 3))[:, ::2], rtol=1e-14)
+
+
+def test_a_complex_variance_may_have_no_real_part():
+    x = np.array([1 + 1j, -1 - 1j]).reshape(1, 1, 2)
+    np.testing.assert_array_equal(sweeps.moments(x, x.dtype)[1], [[2j]])
+
+
 def test_moments_are_summed_in_the_dtype_that_is_asked_for_and_tables_are_in_double():
     x = np.full((N, C, 2, 4), 60000, np.float16)  # the sum of two of them is no float16
     for table in (*sweeps.moments(x, np.dtype(np.float32)), sweeps.means(x, np.dtype(np.float32))):
@@ -86,6 +102,17 @@ def test_scale_shift_is_rounded_once_at_the_end():
     low, a, m, b = x.astype(np.float16), a.astype(np.float32), m.astype(np.float32), b.astype(np.float32)
     y = a[..., None, None] * (low - m[..., None, None]) + b[..., None, None]
     np.testing.assert_array_equal(sweeps.scale_shift(low, a, m, b, low.dtype), y.astype(np.float16))
+
+
+@pytest.mark.parametrize("complex_one", range(3))
+def test_scale_shift_drops_no_imaginary_part_of_a_table(complex_one):
+    _, x, *tables = _draw()
+    tables[complex_one] = tables[complex_one] * (1 + 2j)
+    a, m, b = tables[:3]
+    y = a[..., None, None] * (x - m[..., None, None]) + b[..., None, None]
+    np.testing.assert_allclose(sweeps.scale_shift(x, a, m, b, np.dtype(complex)), y, rtol=1e-12)
+    with pytest.raises(TypeError, match="same_kind"):
+        sweeps.scale_shift(x, a, m, b, x.dtype)
 
 
 @pytest.mark.parametrize("mean", [1e4 / 3, -1e6 / 3])  # no float32
@@ -154,14 +181,17 @@ def test_combine_computes_in_the_dtype_of_the_tables_and_rounds_at_the_end():
 
 
 def test_combine_has_the_dtype_of_x_or_is_complex():
-    dy, x, a, m, dm, _ = _draw()
+    dy, x, a, m, dm, dv = _draw()
     assert sweeps.combine(dy, x.astype(np.float32), a, m, dm).dtype == np.float32
-    for i in range(3):
-        arrays = [dy, a, dm]
+    for i in range(5):
+        arrays = [dy, a, m, dm, dv]
         arrays[i] = arrays[i] * (1 + 2j)
-        dy_, a_, dm_ = arrays
-        dx = a_[..., None, None] * dy_ + dm_[..., None, None] / M
-        np.testing.assert_allclose(sweeps.combine(dy_, x, a_, m, dm_), dx, rtol=1e-12)
+        dy_, a_, m_, dm_, dv_ = (array if array.ndim == 4 else array[..., None, None] for array in arrays)
+        dx = a_ * dy_ + dm_ / M + 2 / M * dv_ * (x - m_)
+        got = sweeps.combine(arrays[0], x, *arrays[1:])
+        np.testing.assert_allclose(got, dx, rtol=1e-12)
+    low = sweeps.combine(dy.astype(np.float32), x.astype(np.float32), a * 1j, m, dm)
+    assert low.dtype == np.complex64  # the precision of the maps
 
 
 def test_numpys_buffers_are_given_back_also_after_an_error(monkeypatch):
@@ -181,3 +211,25 @@ def test_numpys_buffers_are_given_back_also_after_an_error(monkeypatch):
         sweeps.means(np.zeros((2, 3, 16)), np.dtype(float))
     assert seen == [16]
     assert np.getbufsize() == before
+
+
+class OnGpu:
+    """An array of CuPy's, as far as it is asked."""
+
+    __module__ = "cupy"
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("moments", 2), ("means", 2), ("peaks", 2), ("scale_shift", 5), ("gradient_sums", 3), ("combine", 7)],
+)
+def test_arrays_of_a_gpu_go_to_the_function_of_the_same_name_there(monkeypatch, name, count):
+    arguments, got = tuple(OnGpu() for _ in range(count)), []
+
+    def kernel(*passed):
+        got.extend(passed)
+        return "result"
+
+    monkeypatch.setattr(sweeps, "kernels", lambda: SimpleNamespace(**{name: kernel}))
+    assert getattr(sweeps, name)(*arguments) == "result"
+    assert got == list(arguments)

@@ -79,8 +79,8 @@ def _ratios(axes: Axes, section: str, rows: list[dict[str, Any]]) -> None:
     axes.set_ylim(len(cases) - 0.4, -0.6)
     axes.grid(axis="x")
     reference = next(iter(rows[0]["ratios"]))
-    axes.set_title(f"{TITLES[section]}: time over that of {reference}", fontsize=9.5)
-    axes.legend(loc="upper left", bbox_to_anchor=(-0.25, 0), borderaxespad=3, ncols=2, fontsize=8)
+    axes.set_title(f"{TITLES[section]}:\ntime over that of {reference}", fontsize=9.5)
+    axes.legend(loc="upper left", bbox_to_anchor=(-0.5, 0), borderaxespad=3, ncols=2, fontsize=8)
 
 
 def draw_cost(record: dict[str, Any]) -> bytes | None:
@@ -102,7 +102,7 @@ def draw_cost(record: dict[str, Any]) -> bytes | None:
 def _panel(axes: Axes, vary: str, lines: list[dict[str, Any]], key: str, scale: float) -> None:
     for entry in lines:
         p = entry["time_exponent" if key == "seconds" else "memory_exponent"]
-        label = entry["norm"] if p is None else f"{entry['norm']}: size^{p:.2f}"
+        label = entry["norm"] if p is None else f"{entry['norm']}: size^{round(p, 2) + 0:.2f}"
         marker = "o" if entry["norm"] == "bn" else "D"
         known = [(size, value * scale) for size, value in zip(entry["sizes"], entry[key], strict=True) if value > 0]
         axes.plot(

@@ -107,7 +107,7 @@ def _cost(record: dict[str, Any]) -> Table:
         for entry in entries:
             exponents = (entry[f"{what}_exponent"] for what in ("time", "memory"))
             sizes = f"{entry['sizes'][0]} to {entry['sizes'][-1]}" if entry["sizes"] else ""
-            lines.append((vary, entry["norm"], sizes, *("" if p is None else f"{p:.2f}" for p in exponents)))
+            lines.append((vary, entry["norm"], sizes, *("" if p is None else f"{round(p, 2) + 0:.2f}" for p in exponents)))
     return Table(TITLES["cost"], ("what grows", "norm", "from", "exponent of time", "of memory"), lines)
 
 
