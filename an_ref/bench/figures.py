@@ -70,6 +70,7 @@ def _ratios(axes: Axes, section: str, rows: list[dict[str, Any]]) -> None:
             markersize=5,
             linewidth=1,
             label=name,
+            zorder=4 if name == "an_ref" else 3,
         )
     axes.axvline(1, color=GREY, linewidth=1)
     axes.set_xscale("log")

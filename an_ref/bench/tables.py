@@ -74,6 +74,10 @@ def _times(section: str, record: dict[str, Any]) -> Table:
     return Table(TITLES[section] + (f"; {which}" if which else ""), heads, lines)
 
 
+def _exponent(p: float | None) -> str:
+    return "" if p is None else f"{round(p, 2) + 0:.2f}"  # 0.00, not -0.00
+
+
 def _ratio(spread: list[float] | None) -> str:
     return "" if spread is None else f"{spread[0]:.2f} ({spread[1]:.2f}-{spread[2]:.2f})"
 
@@ -105,9 +109,9 @@ def _cost(record: dict[str, Any]) -> Table:
                 lines.append((f"an over bn at {shape}", "", "", _ratio(entries["ratio"]), ""))
             continue
         for entry in entries:
-            exponents = (entry[f"{what}_exponent"] for what in ("time", "memory"))
+            exponents = (_exponent(entry[f"{what}_exponent"]) for what in ("time", "memory"))
             sizes = f"{entry['sizes'][0]} to {entry['sizes'][-1]}" if entry["sizes"] else ""
-            lines.append((vary, entry["norm"], sizes, *("" if p is None else f"{round(p, 2) + 0:.2f}" for p in exponents)))
+            lines.append((vary, entry["norm"], sizes, *exponents))
     return Table(TITLES["cost"], ("what grows", "norm", "from", "exponent of time", "of memory"), lines)
 
 
