@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from an_ref import nn
 
-ROWS = st.lists(st.sampled_from(["relu", "conv", "bn", "gn", "sum", "keeps"]), min_size=1, max_size=6)
+KINDS = ["relu", "conv", "bn", "gn", "gated", "sum", "sum in place", "keeps", "sum with what is kept"]
+ROWS = st.lists(st.sampled_from(KINDS), min_size=1, max_size=6)
 
 
 class Keeps(nn.BatchNorm):
@@ -31,7 +32,10 @@ def make(kind):
         "sum": lambda: nn.Residual(
             nn.Sequential(nn.ReLU(), nn.Conv2d(4, 4, size=1, rng=1, dtype=np.float64), nn.ReLU())
         ),
+        "gated": lambda: nn.GatedNorm(make("bn"), nn.SqueezeExcite(4, reduction=2, rng=2, dtype=np.float64)),
+        "sum in place": lambda: nn.Residual(nn.Sequential(make("conv"), make("bn")), make("conv")),
         "keeps": lambda: Keeps(4, dtype=np.float64),
+        "sum with what is kept": lambda: nn.Residual(nn.Sequential(make("keeps"), make("keeps"))),
     }[kind]()
 
 
@@ -96,7 +100,29 @@ def test_a_subclass_does_not_inherit_the_word_of_its_parent():
     assert not Keeps(4).gives_fresh()
 
 
-@pytest.mark.parametrize("kind", ["relu", "conv", "bn", "gn", "sum"])
+@pytest.mark.parametrize(
+    ("kind", "in_place"), [("sum in place", True), ("sum", True), ("sum with what is kept", False)]
+)
+def test_a_sum_is_written_into_what_a_fresh_branch_gives(kind, in_place, monkeypatch):
+    x, dy = draw(0)
+    layer, given = make(kind), []
+    branch = layer.children["branch"]
+    forward, backward = branch.forward, branch.backward
+    monkeypatch.setattr(branch, "forward", lambda x, train: given.append(forward(x, train)) or given[0])
+    monkeypatch.setattr(branch, "backward", lambda dy: given.append(backward(dy)) or given[1])
+    y, dx = layer.forward(x), layer.backward(dy)
+    assert [y is given[0], dx is given[1]] == [in_place] * 2
+    if kind == "sum with what is kept":
+        same(branch.children["1"].given, make("keeps").forward(make("keeps").forward(x)))
+
+
+def test_a_row_is_fresh_if_its_ends_are():
+    assert nn.Sequential(make("bn"), make("keeps"), make("relu")).gives_fresh()
+    assert not nn.Sequential(make("keeps"), make("relu")).gives_fresh()
+    assert not nn.Sequential(make("relu"), make("keeps")).gives_fresh()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "keeps"])
 def test_who_says_so_gives_fresh_arrays(kind):
     x, dy = draw(0)
     layer = make(kind)

@@ -40,6 +40,7 @@ class SqueezeExcite(OpLayer):
     """
 
     ops = (squeeze_excite, squeeze_excite_backward)
+    fresh = True
 
     def __init__(self, channels: int, *, reduction: int = 16, rng: Seed = None, dtype: DTypeLike = np.float32) -> None:
         channels, kind = check_integer("SqueezeExcite", "channels", channels), floating("SqueezeExcite", dtype)
@@ -66,6 +67,8 @@ class GatedNorm(Sequential):
     In training the gate takes its squeeze from the norm's table b, which is the mean of each map of the
     norm's y: no sweep is needed. The gradient is the same with it and without.
     """
+
+    fresh = True
 
     def __init__(self, norm: OpLayer, gate: SqueezeExcite) -> None:
         super().__init__(norm, gate)

@@ -63,6 +63,13 @@ class Sequential(Container):
             fresh = layer.gives_fresh()
         return dy
 
+    def gives_fresh(self) -> bool:
+        """Say whether y, of the last layer, and dx, of the first, are fresh."""
+        if type(self) is not Sequential:
+            return super().gives_fresh()
+        children = list(self.children.values())
+        return children[0].gives_fresh() and children[-1].gives_fresh()
+
 
 class Residual(Container):
     """y = branch(x) + shortcut(x), or branch(x) + x without a shortcut (He et al. 2016, arXiv 1512.03385, eq. 1 and 2).
@@ -87,12 +94,18 @@ class Residual(Container):
                 f"for example by a 1x1 convolution with the branch's stride as the shortcut"
             )
         check_same_device("Residual", "the shortcut", beside, y, than="the branch")
-        return y + beside
+        return self._sum(y, beside)
 
     def backward(self, dy: Array) -> Array:
         """Return the sum of the gradients that both ways give."""
         dx = self.children["branch"].backward(dy)
-        return dx + (self.children["shortcut"].backward(dy) if "shortcut" in self.children else dy)
+        return self._sum(dx, self.children["shortcut"].backward(dy) if "shortcut" in self.children else dy)
+
+    def _sum(self, own: Array, other: Array) -> Array:
+        """Return own + other, in the place of the branch's `own` if that is fresh."""
+        if self.children["branch"].gives_fresh() and own.dtype == np.result_type(own.dtype, other.dtype):
+            return np.add(own, other, out=own)
+        return own + other
 
 
 class Concatenated(Container):
