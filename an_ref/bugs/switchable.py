@@ -15,7 +15,7 @@ DVARIANCE = "dvariance = (w_[k] * dvar).sum(cells, keepdims=True)"
 BOTH = f"{DMEAN}\n        {DVARIANCE}"
 BOTH = f"{DMEAN}\n        {DVARIANCE}"
 DX = "dx = dx + dmean / cell + dvariance * 2 * (x - means[k]) / cell"
-DW = "dw = np.array([(dmu * mean).sum() for mean in means])"
+DW = "dw = np.stack([(dmu * mean).sum() for mean in means])"
 RETURN = "return dx, *_affine_gradients(dy, xhat), w * (dw - (w * dw).sum()), w_ * (dw_ - (w_ * dw_).sum())"
 X, MEAN, VAR = ("x",), ("mean_logits",), ("var_logits",)
 
@@ -127,12 +127,12 @@ LOGITS = (
     Bug(
         "sn-logits-sign",
         "The gradient of the weights of the means is made from +dxhat * rstd.",
-        SN, MEAN, "sign", DW, "dw = np.array([(-dmu * mean).sum() for mean in means])",
+        SN, MEAN, "sign", DW, "dw = np.stack([(-dmu * mean).sum() for mean in means])",
     ),
     Bug(
         "sn-logits-averaged",
         "The gradient of the weights of the means is a mean over the maps.",
-        SN, MEAN, "mean where a sum belongs", DW, "dw = np.array([(dmu * mean).sum() for mean in means]) / dmu.size",
+        SN, MEAN, "mean where a sum belongs", DW, "dw = np.stack([(dmu * mean).sum() for mean in means]) / dmu.size",
     ),
 )  # fmt: skip
 
