@@ -7,9 +7,12 @@ processes share one GPU, it is given back at the end of each turn.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from importlib import import_module
 from time import perf_counter
 from typing import Any
+
+import numpy as np
 
 from ..backend import to_device, to_host
 from . import memory
@@ -159,6 +162,24 @@ class Work:
         """Return the seconds of a forward that ended at the mark `middle`, of the backward after it, and of both."""
         seconds = self.device.seconds
         return {"forward": seconds(start, middle), "backward": seconds(middle, end), "both": seconds(start, end)}
+
+
+class StepWork(Work, ABC):
+    """A training step at hand."""
+
+    @abstractmethod
+    def step(self) -> float:
+        """Take one step, and return the loss before it."""
+
+    def run(self) -> dict[str, float]:
+        """Time one step."""
+        start = self.device.mark()
+        self.step()
+        return {"step": self.device.seconds(start, self.device.mark())}
+
+    def answer(self) -> dict[str, Any] | None:
+        """Return the losses before and after the first step."""
+        return {"losses": np.array([self.step(), self.step()])}
 
 
 def describe_gpu() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ..convolution import conv2d, conv2d_backward
 from ..losses import softmax_cross_entropy, softmax_cross_entropy_backward
 from ..threads import spread
 from ..validation import Array
-from .devices import Cpu, CupyGpu, Work
+from .devices import Cpu, CupyGpu, StepWork, Work
 from .inputs import NAMES, OPS, conv_inputs, norm_hyper, norm_inputs, normal
 from .plan import Case
 
@@ -131,7 +131,7 @@ class Convolution(Work):
         return {"y": y, "dx": dx, "dweight": dweight}
 
 
-class Step(Work):
+class Step(StepWork):
     """A training step of a residual net for 32x32 images: forward, loss, backward, SGD with momentum."""
 
     def __init__(self, case: Case, *, threads: int, dtype: Any = np.float32, device: str = "cpu") -> None:
@@ -157,16 +157,6 @@ class Step(Work):
         self.model.backward(softmax_cross_entropy_backward(1.0, cache))
         self.optimizer.step()
         return float(loss)
-
-    def run(self) -> dict[str, float]:
-        """Time one step."""
-        start = self.device.mark()
-        self.step()
-        return {"step": self.device.seconds(start, self.device.mark())}
-
-    def answer(self) -> dict[str, Any] | None:
-        """Return the losses before and after the first step."""
-        return {"losses": np.array([self.step(), self.step()])}
 
     def rest(self) -> None:
         """Let the inputs and what the last forward kept go, and give back the memory that others may need."""

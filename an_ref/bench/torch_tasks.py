@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import __file__ as package
 from ..interop import to_torch
-from .devices import TorchCpu, TorchGpu, Work
+from .devices import StepWork, TorchCpu, TorchGpu, Work
 from .inputs import NAMES, conv_inputs, groups_of, norm_inputs
 from .numpy_tasks import LR, MOMENTUM
 from .numpy_tasks import Step as OurStep
@@ -136,7 +136,7 @@ class Convolution(Work):
         return {"y": y.detach().numpy(), "dx": dx.numpy(), "dweight": dweight.numpy()}
 
 
-class Step(Work):
+class Step(StepWork):
     """The training step of an_ref's resnet20 with PyTorch's layers, from the same weights."""
 
     device: TorchCpu | TorchGpu
@@ -169,16 +169,6 @@ class Step(Work):
         loss.backward()
         self.sgd.step()
         return float(loss.detach())
-
-    def run(self) -> dict[str, float]:
-        """Time one step."""
-        start = self.device.mark()
-        self.step()
-        return {"step": self.device.seconds(start, self.device.mark())}
-
-    def answer(self) -> dict[str, Any] | None:
-        """Return the losses before and after the first step."""
-        return {"losses": np.array([self.step(), self.step()])}
 
 
 def _twins() -> Any:
